@@ -11,9 +11,11 @@ import sys
 
 
 def parser():
-    """The argument parser of the `eventsim` command."""
+    """Return the argument parser of the `eventsim` command."""
     from eventsim import __version__
-    from eventsim.cli import bench, check, completion, convert, diff, info, plot, report, run, stats, stream, warmup
+    from eventsim.cli import (
+        bench, check, completion, convert, diff, info, plot, report, run, stats, stream, warmup,
+    )
     from eventsim.cli.parsing import add_help, Command, Parser
 
     top = Parser(
@@ -63,7 +65,7 @@ def _command(arguments):
 
 
 def _refused(error):
-    """What the system would not do, or None where the error says nothing of the kind."""
+    """Return what the system would not do, or None where the error says nothing of the kind."""
     from eventsim.errors import EventsimError
 
     ours = isinstance(error, EventsimError) or (getattr(error, "name", None) or "").startswith("eventsim")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from eventsim.cli.parsing import add_help, ShowOptions
 from eventsim.cli.screen import tell, warnings_by
-from eventsim.errors import DataError, EventsimError, FormatError
+from eventsim.errors import FormatError, naming
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
 MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
@@ -19,15 +19,15 @@ MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
 
 
 def positive(text):
-    """A whole number above 0 that 64 bits hold."""
-    found = natural(text, "above 0")
-    if found < 1:
+    """Parse a whole number above 0 that 64 bits hold."""
+    number = natural(text, "above 0")
+    if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return found
+    return number
 
 
 def natural(text, what="from 0 on"):
-    """A whole number from 0 on that 64 bits hold. what: how messages name the range."""
+    """Parse a whole number from 0 on that 64 bits hold. what: how messages name the range."""
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number {what}")
     if len(text.lstrip("0")) > MOST_DIGITS:
@@ -36,9 +36,9 @@ def natural(text, what="from 0 on"):
 
 
 def size(text):
-    """Bytes, from a whole number that may have k, M or G behind it, small or large."""
-    found = re.fullmatch(r"(\d{1,19})([kmg]?)", text.lower(), re.ASCII)
-    value = int(found[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2]] if found else 0
+    """Parse a number of bytes: a whole number that may have k, M or G behind it, small or large."""
+    match = re.fullmatch(r"(\d{1,19})([kmg]?)", text.lower(), re.ASCII)
+    value = int(match[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[match[2]] if match else 0
     if not 1 <= value <= 1 << 62:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no size, expected a whole number of bytes from 1 to "
                                          "2^62, which may have k, M or G behind it, such as 500M")
@@ -53,50 +53,50 @@ DATA_HELP = "data file or folder"
 
 
 def add_model(group):
-    """MODEL, a model file."""
+    """Add the argument MODEL, a model file."""
     group.add_argument("model", metavar="MODEL", help=MODEL_HELP)
 
 
 def add_data(group, optional=False):
-    """DATA, a data set."""
+    """Add the argument DATA, a data set."""
     group.add_argument("data", metavar="DATA", help=DATA_HELP, nargs="?" if optional else None)
 
 
 def add_run(group):
-    """RUN, the file of a run."""
+    """Add the argument RUN, the file of a run."""
     group.add_argument("model", metavar="RUN", help="file of eventsim run --out, or of eventsim.save_run")
 
 
 def add_precision(group):
-    """--precision P."""
+    """Add --precision P."""
     group.add_argument("--precision", metavar="P", choices=PRECISIONS,
                        help="float32 (default), float64, int8, fixed (of a chip)")
 
 
 def add_chip(group):
-    """--chip CHIP."""
+    """Add --chip CHIP."""
     group.add_argument("--chip", metavar="CHIP", help="compute as a chip does: loihi, lava_sdnn or a JSON file")
 
 
 def add_layers(group):
-    """--layer NAME, repeated."""
+    """Add --layer NAME, which may be repeated."""
     group.add_argument("--layer", action="append", default=[], metavar="NAME",
                        help="only this layer; repeat for more")
 
 
 def output_group(command):
-    """The group of what is printed."""
+    """Add the group of what is printed, and return it."""
     return command.add_argument_group("what is printed")
 
 
 def add_memory_limit(group):
-    """--memory-limit SIZE."""
+    """Add --memory-limit SIZE."""
     group.add_argument("--memory-limit", type=size, metavar="SIZE",
                        help="most of the network, such as 500M (3/4 of memory)")
 
 
 def add_output(group):
-    """--json, -q, -v and -h."""
+    """Add --json, -q, -v and -h."""
     group.add_argument("--json", action="store_true", help="one JSON object instead of text")
     group.add_argument("-q", "--quiet", action="store_true", help="no bars")
     group.add_argument("-v", "--verbose", action="store_true", help="say what is done, and how long it takes")
@@ -130,8 +130,8 @@ def _add_options(command, words, own):
 
 
 def _may_take_options(path):
-    """Whether a file, if it is one, may be a model of another tool: a quick look without h5py. The first bytes of an
-    HDF5 file have the names at its root."""
+    """Return whether a file, if it is one, may be a model of another tool: a quick look without h5py. The first
+    bytes of an HDF5 file have the names at its root."""
     if Path(path).suffix.lower() in (".nir", ".net"):
         return True
     with suppress(OSError, ValueError):
@@ -144,7 +144,7 @@ def _may_take_options(path):
 
 
 def add_flag(group, flag, key, options, text):
-    """One flag for an option, which several formats may have. key: of the parsed value, None where it is not
+    """Add one flag for an option, which several formats may have. key: of the parsed value, None where it is not
     given. options: the formats' Options. text: its help."""
     options = list(options)
     kind = options[0].kind
@@ -162,26 +162,26 @@ def add_flag(group, flag, key, options, text):
 
 
 def _per_node(options, choices):
-    """The type of a flag that also takes NODE=VALUE,NODE=VALUE."""
+    """Return the type of a flag that also takes NODE=VALUE,NODE=VALUE."""
     [option] = [option for option in options if option.per_node]
 
     def value(text):
-        found = option.parsed(text)
-        wrong = [one for one in (found.values() if isinstance(found, dict) else [found])
+        parsed = option.parsed(text)
+        wrong = [one for one in (parsed.values() if isinstance(parsed, dict) else [parsed])
                  if choices and one not in choices]
         if wrong:
             known = ", ".join(map(repr, choices))
             raise argparse.ArgumentTypeError(f"invalid choice: {wrong[0]!r} (choose from {known})")
-        if isinstance(found, dict) and named_twice(text):
+        if isinstance(parsed, dict) and named_twice(text):
             raise argparse.ArgumentTypeError(f"{text!r} names node {named_twice(text)!r} twice")
-        return found
+        return parsed
 
     value.__name__ = option.kind.__name__  # what argparse calls it
     return value
 
 
 def named_twice(text):
-    """The node that NODE=X,NODE=X gives two values, or ""."""
+    """Return the node that NODE=X,NODE=X gives two values, or ""."""
     nodes = [part.partition("=")[0] for part in text.split(",")]
     return next((node for node in nodes if nodes.count(node) > 1), "")
 
@@ -194,7 +194,7 @@ def _key(name):
 
 
 def load_model(path, arguments, note=tell):
-    """The Model in a file, with the options among the parsed arguments; as `loaded`."""
+    """Return the Model in a file, loaded with the options among the parsed arguments; see `loaded`."""
     from eventsim import formats
 
     options = {name: getattr(arguments, _key(name), None) for name in formats.options()}
@@ -209,8 +209,21 @@ def load_model(path, arguments, note=tell):
         raise
 
 
+def simulator_of(model, arguments, name=None, note=tell, **settings):
+    """Return the Simulator of a model by the parsed --precision, --chip, --workers and --memory-limit, of those
+    that the command has. name: the model's for errors; None: the file's. note: called with each warning. settings:
+    those that are not as parsed."""
+    from eventsim.engine.simulator import Simulator
+
+    parsed = {key: getattr(arguments, key) for key in ("precision", "chip", "workers", "memory_limit")
+              if hasattr(arguments, key)}
+    with naming(name or arguments.model), warnings_by(note):
+        return Simulator(model, **{**parsed, **settings})
+
+
 def loaded(path, options, note=tell):
-    """The Model in a file, as `formats.load`. note: called with each text on what the file leaves open."""
+    """Return the Model in a file, as `formats.load` does. note: called with each text on what the file leaves
+    open."""
     from eventsim import formats
 
     with warnings_by(note):
@@ -223,7 +236,7 @@ def loaded(path, options, note=tell):
 
 
 def _is_of_another_kind(path):
-    """Whether a file is neither HDF5, as models are, nor called so."""
+    """Return whether a file is neither HDF5, as models are, nor has the name of such a file."""
     from eventsim.formats import format_of
     from eventsim.storage.hdf5 import members_of
 
@@ -232,7 +245,7 @@ def _is_of_another_kind(path):
 
 @contextmanager
 def opened(path):
-    """The Run of a file whose summary can be relied on."""
+    """Open the Run of a file, whose summary is known to be undamaged."""
     from eventsim.runs.file import open_run
 
     with open_run(path) as run:
@@ -241,34 +254,6 @@ def opened(path):
 
 
 def beside(run, suffix):
-    """A name next to the run's file: `run.h5` -> `run<suffix>`."""
+    """Return a name next to the run's file: `run.h5` -> `run<suffix>`."""
     path = Path(run)
     return path.with_name((path.stem if path.suffix else path.name) + suffix)
-
-
-@contextmanager
-def naming(path, data=None):
-    """Put the file before errors that do not name one. data: the file that errors of data are about."""
-    try:
-        yield
-    except EventsimError as error:
-        raise type(error)(f"{data if data and isinstance(error, DataError) else path}: {error}") from None
-
-
-SUFFIXES = (  # of files of a kind
-    ".csv", ".dat", ".gif", ".gz", ".h5", ".hdf5", ".htm", ".html", ".jpeg", ".jpg", ".json", ".md", ".net",
-    ".nir", ".npy", ".npz", ".onnx", ".pdf", ".png", ".pt", ".pth", ".svg", ".tsv", ".txt", ".xlsx", ".xml",
-    ".zip",
-)
-
-
-def check_suffix(path, what, *suffixes):
-    """Raise DataError where the name of a file to write says that it is of another kind. path: None: none is
-    written. what: is written. suffixes: those that it has, the usual one first."""
-    found = Path(path or "").suffix.lower()
-    if str(path) == "-":
-        raise DataError(f"-: {what} is not written to standard output, but into a file; give a name, such as "
-                        f"out{suffixes[0]}")
-    if found in SUFFIXES and found not in suffixes:
-        raise DataError(f"{path}: {what} is written as {suffixes[0]}, not {found!r}; name it "
-                        f"{Path(path).stem}{suffixes[0]}")

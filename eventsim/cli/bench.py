@@ -4,11 +4,12 @@ from math import prod
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_chip, add_data, add_model, add_options, add_output, add_precision, check_suffix, load_model, naming,
-    output_group, positive,
+    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, load_model,
+    output_group, positive, simulator_of,
 )
 from eventsim.cli.data_arguments import say_notes
 from eventsim.cli.screen import Screen, warnings_by, width
+from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
@@ -38,6 +39,7 @@ def add_parser(commands):
     group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's or model's")
     add_precision(group)
     add_chip(group)
+    add_memory_limit(group)
     bench.add_argument_group("what is written").add_argument(
         "--trace", type=Path, metavar="FILE", help="each call of a kernel, in Chrome's trace format (JSON)")
     group = output_group(bench)
@@ -48,27 +50,25 @@ def add_parser(commands):
 def run_bench(arguments):
     """eventsim bench MODEL [DATA]"""
     from eventsim.engine.benchmark import benchmark, chrome_trace
-    from eventsim.engine.simulator import Simulator
     from eventsim.runs.summary_text import dropped_notes
     from eventsim.storage import writing
 
     writing.spare(arguments.trace, arguments.model, *filter(None, [arguments.data, arguments.chip]))
-    check_suffix(arguments.trace, "a trace", ".json")
+    writing.check_suffix(arguments.trace, "a trace", ".json")
     screen = Screen(arguments)
     model = load_model(arguments.model, arguments, screen.note)
-    with naming(arguments.model), warnings_by(screen.note):
-        simulator = Simulator(model, arguments.precision, chip=arguments.chip)
+    simulator = simulator_of(model, arguments, note=screen.note)
     x, what, dropped = _samples(model, arguments, screen)
     with screen.compiling(), naming(arguments.model, arguments.data), warnings_by(screen.note):
-        found = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
+        measured = benchmark(simulator, x, arguments.timesteps, arguments.rounds)
     if arguments.trace:
-        content = json_text({"traceEvents": chrome_trace(found.steps)}).encode()
+        content = json_text({"traceEvents": chrome_trace(measured.steps)}).encode()
         writing.write_file(arguments.trace, content)
     if arguments.json:
         notes = screen.notes + ([] if arguments.data else [f"run on {what}"]) + dropped_notes(dropped)
-        print(json_text({**_as_json(found, arguments), "dropped_events": dropped, "notes": notes}))
+        print(json_text({**_as_json(measured, arguments), "dropped_events": dropped, "notes": notes}))
         return 0
-    print(_as_text(found, f"{arguments.model} on {what}", width()))
+    print(_as_text(measured, f"{arguments.model} on {what}", width()))
     for text in dropped_notes(dropped):
         print(wrapped(text, width()))
     if arguments.trace:
@@ -77,7 +77,7 @@ def run_bench(arguments):
 
 
 def _samples(model, arguments, screen):
-    """(x, what they are, events left out) of a round."""
+    """Return the samples of a round, what they are, in words, and how many events were left out."""
     import numpy as np
 
     from eventsim.inputs.dataset import open_dataset
@@ -99,7 +99,8 @@ def _samples(model, arguments, screen):
 
 
 def _check_room(limit, size):
-    """Raise DataError where so many samples that are made up take more memory than there is. size: numbers of one."""
+    """Raise DataError where `limit` made-up samples take more memory than there is. size: numbers of one
+    sample."""
     from eventsim.errors import DataError
     from eventsim.lowering.room import machine_memory, SHARE, size_text
 
@@ -109,37 +110,38 @@ def _check_room(limit, size):
                         f"{size_text(most)}; give fewer")
 
 
-def _as_json(found, arguments):
+def _as_json(measured, arguments):
     return {
-        "model": arguments.model, "data": arguments.data, "samples": found.samples, "timesteps": found.timesteps,
-        "precision": found.precision, "rounds": found.rounds, "samples_per_second": found.samples_per_second,
-        "seconds_per_sample": found.seconds, "python_seconds_per_sample": found.python,
-        "additions_per_sample": found.additions, "machine_additions_per_second": found.limit,
-        "machine_additions_per_second_from_memory": found.from_memory,
+        "model": arguments.model, "data": arguments.data, "samples": measured.samples,
+        "timesteps": measured.timesteps, "precision": measured.precision, "rounds": measured.rounds,
+        "samples_per_second": measured.samples_per_second, "seconds_per_sample": measured.seconds,
+        "python_seconds_per_sample": measured.python, "additions_per_sample": measured.additions,
+        "machine_additions_per_second": measured.limit,
+        "machine_additions_per_second_from_memory": measured.from_memory,
         "layers": [{"name": layer.name, "seconds_per_sample": layer.seconds, "kernels": layer.kernels,
-                    "additions_per_sample": layer.additions} for layer in found.layers],
+                    "additions_per_sample": layer.additions} for layer in measured.layers],
         **({"trace": str(arguments.trace)} if arguments.trace else {}),
     }
 
 
-def _as_text(found, what, columns):
+def _as_text(measured, what, columns):
     from eventsim.text import aligned_table, many, percent, quantity
 
     def row(name, seconds, additions, kernels=""):
         rate = additions / seconds if seconds and additions else None
-        return (name, f"{1e6 * seconds:.4g}", percent(seconds / found.seconds), quantity(additions or None),
-                quantity(rate), percent(None if rate is None else rate / found.limit), kernels)
+        return (name, f"{1e6 * seconds:.4g}", percent(seconds / measured.seconds), quantity(additions or None),
+                quantity(rate), percent(None if rate is None else rate / measured.limit), kernels)
 
-    rows = [row(layer.name, layer.seconds, layer.additions, ", ".join(layer.kernels)) for layer in found.layers]
-    rows += [row("Python", found.python, 0), row("total", found.seconds, found.additions)]
-    head = (f"{what}: {quantity(found.samples_per_second)} samples/s in one thread, {found.precision}, "
-            f"{many(found.timesteps, 'step')}, the fastest of {many(found.rounds, 'round')} of "
-            f"{many(found.samples, 'sample')}\n")
-    table = aligned_table(("layer", "us/sample", "share", "executed", "additions/s", "of the limit", "kernels"), rows,
-                          columns, LEFT_OUT, ("kernels",))
-    tail = (f"limit: {quantity(found.limit)} additions/s, the most that this core reached now, in 64 lanes of "
-            f"weights in its first-level cache; from main memory {quantity(found.from_memory)}\n"
-            "executed: additions, and MACs of real-valued input, per sample; what stands still is computed once for "
-            "several steps and counted once, where `eventsim run` counts it in each\n"
+    rows = [row(layer.name, layer.seconds, layer.additions, ", ".join(layer.kernels)) for layer in measured.layers]
+    rows += [row("Python", measured.python, 0), row("total", measured.seconds, measured.additions)]
+    head = (f"{what}: {quantity(measured.samples_per_second)} samples/s in one thread, {measured.precision}, "
+            f"{many(measured.timesteps, 'step')}, the fastest of {many(measured.rounds, 'round')} of "
+            f"{many(measured.samples, 'sample')}\n")
+    names = ("layer", "us/sample", "share", "executed", "additions/s", "of the limit", "kernels")
+    table = aligned_table(names, rows, columns, LEFT_OUT, ("kernels",))
+    tail = (f"limit: {quantity(measured.limit)} additions/s, the most that this core reached now, in 64 lanes of "
+            f"weights in its first-level cache; from main memory {quantity(measured.from_memory)}\n"
+            "executed: additions, and MACs of real-valued input, per sample; what stands still is computed once "
+            "for several steps and counted once, where `eventsim run` counts it in each\n"
             "layers: their shares of a round whose kernels were timed one by one")
     return wrapped(head, columns) + "\n" + table + wrapped(tail, columns)

@@ -1,9 +1,10 @@
 """The command `check`: does a file compute what its trainer computed?"""
 
 from eventsim.cli.arguments import (
-    add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group,
+    add_memory_limit, add_model, add_options, add_output, load_model, output_group,
 )
 from eventsim.cli.screen import print_line, print_marked, Screen, tell, warnings_by, width
+from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 

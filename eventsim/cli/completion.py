@@ -3,7 +3,7 @@
 import argparse
 
 from eventsim.cli.parsing import actions_of
-from eventsim.errors import MissingPackageError
+from eventsim.errors import missing
 
 SHELLS = ("bash", "zsh", "tcsh")
 FILES = ("MODEL", "DATA", "RUN", "IN", "OUT", "A", "B", "FILE", "FILE.h5", "CHIP", "TABLE")  # what is a path
@@ -11,7 +11,7 @@ FOLDERS = ("DIR",)
 
 
 def add_completion(group):
-    """--completion SHELL."""
+    """Add --completion SHELL."""
     group.add_argument("--completion", action=_Print, choices=SHELLS, metavar="SHELL",
                        help="print the completions for bash, zsh or tcsh")
 
@@ -25,12 +25,12 @@ class _Print(argparse.Action):
 
 
 def script(parser, shell) -> str:
-    """What a shell reads to complete the command line of a parser. Raises MissingPackageError without shtab."""
+    """Return what a shell reads to complete the command line of a parser. Raises MissingPackageError without
+    shtab."""
     try:
         import shtab
     except ImportError:
-        raise MissingPackageError("completion needs the package shtab, which is not installed; run pip install "
-                                  "\"eventsim-snn[completion]\"") from None
+        raise missing("completion", "shtab", "completion") from None
     for each in (parser, *_commands(parser)):
         for declare in getattr(each, "late", ()):
             declare(each, None)

@@ -27,7 +27,7 @@ def add_parser(commands):
 
 
 def _add_write_options(convert, words):
-    """A flag --out-NAME for every option of writing that any format declares; the help shows those of OUT."""
+    """Add a flag --out-NAME for every option of writing that any format declares; the help shows those of OUT."""
     if words is None or any(word.lower().endswith(".nir") for word in words):
         from eventsim import formats
 

@@ -7,6 +7,7 @@ from eventsim.cli.arguments import natural, positive
 from eventsim.cli.parsing import ShowOptions
 from eventsim.cli.screen import tell
 from eventsim.errors import DataError
+from eventsim.inputs.event_files.formats import OF_EVENTS, OF_VALUES
 from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
@@ -48,16 +49,16 @@ def _flags():
 
 
 def add_data_options(command, group, fields=None):
-    """Add the flags to a command that takes DATA, when it is chosen; its help does not show them, --help-data does.
-    group: what that is added to. fields: of those that it takes, None: all."""
+    """Add the flags to a command that takes DATA, when it is chosen; its help does not show them, --help-data
+    does. group: what that is added to. fields: of those that it takes, None: all."""
     declare = partial(_add_data_options, fields=fields)
     command.late.append(declare)
     group.add_argument("--help-data", action=ShowOptions, const=declare,
                        help="print the options of recordings, and of encoding")
 
 
-FORMATS = ("Values: HDF5 or .npz with x and y, .npy, MNIST IDX, CIFAR binary. Recordings of events: .raw (EVT2, EVT3), .aedat, .aedat4, .dat, .es, .bin (N-MNIST, N-Caltech101), "
-           ".npy, .npz, HDF5, SHD and SSC .h5, .csv, or folders of them, of classes, or of DVS128 Gesture.")
+FORMATS = (f"Values: {OF_VALUES}. Recordings of events: {OF_EVENTS}, or folders of them, of classes, or of DVS128 "
+           "Gesture.")
 
 
 def _add_data_options(command, words, fields):
@@ -75,8 +76,8 @@ def _field(flag):
 
 def data_options(arguments):
     """{field: value} of what was given."""
-    found = {name: getattr(arguments, "data_" + name, None) for name in map(_field, _flags())}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: getattr(arguments, "data_" + name, None) for name in map(_field, _flags())}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def check_whole(arguments, dataset):
@@ -91,8 +92,8 @@ def say_notes(dataset, name, screen, besides=()):
     besides: texts that are said already."""
     notes = {text: n for text, n in dataset.notes.items() if text not in besides}
     for i, (text, n) in enumerate(notes.items()):
-        of = f"{many(n, 'recording')}: " if dataset.of_events else ""
-        screen.note(f"{name}: {of}{printable(text)}", silently=i >= MOST_SAID)
+        recordings = f"{many(n, 'recording')}: " if dataset.of_events else ""
+        screen.note(f"{name}: {recordings}{printable(text)}", silently=i >= MOST_SAID)
     if len(notes) > MOST_SAID:
         tell(f"{name}: and {len(notes) - MOST_SAID} more things to say of it")
 
@@ -100,12 +101,12 @@ def say_notes(dataset, name, screen, besides=()):
 def _numbers(mark, n):
     def numbers(text):
         try:
-            found = tuple(int(part) for part in text.split(mark))
+            parts = tuple(int(part) for part in text.split(mark))
         except ValueError:
-            found = ()
-        if len(found) != n:
+            parts = ()
+        if len(parts) != n:
             raise argparse.ArgumentTypeError(f"{text!r} is not {n} whole numbers parted by {mark!r}")
-        return found
+        return parts
 
     return numbers
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager, ExitStack
 from math import prod
 
 from eventsim.cli.arguments import (
-    add_data, add_memory_limit, add_output, loaded, named_twice, naming, output_group, positive,
+    add_data, add_memory_limit, add_output, loaded, named_twice, output_group, positive, simulator_of,
 )
 from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
 from eventsim.cli.screen import Screen, warnings_by, width
@@ -69,56 +69,64 @@ def run_diff(arguments):
     with ExitStack() as stack:
         stack.enter_context(screen.compiling())
         stack.enter_context(warnings_by(screen.note))
-        a = _run(arguments.a, arguments.memory_limit, screen)
+        a = _run(arguments.a, arguments, screen)
         if is_trace(arguments.b):
             b = TraceSide(stack.enter_context(open_trace(arguments.b)), a)
         else:
-            b = _run(arguments.b, arguments.memory_limit, screen)
+            b = _run(arguments.b, arguments, screen)
         data = _data_of_a(arguments, a, b)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
-        comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance)
+        comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance,
+                              steps_of_a=_are_steps_of_a(data, arguments))
         other = _data_of_b(arguments, a, b, comparing.steps)
         for batch in _batches(data, other, a, b, comparing, arguments, screen):
             comparing.add(*batch)
-        found = comparing.result()
+        comparison = comparing.result()
     _say_all(data, other, arguments, b, screen)
-    _note_unknown_labels(data, arguments, a, found.samples, screen)
+    _note_unknown_labels(data, arguments, a, comparison.samples, screen)
     dropped = [data.n_dropped_events, None if b.is_trace else (other or data).n_dropped_events]
-    found.notes += _dropped_notes(dropped)
+    comparison.notes += _dropped_notes(dropped)
     if arguments.json:
-        plain = found.as_json()
+        plain = comparison.as_json()
         print(json_text({"data": arguments.data, **plain, "dropped_events": dropped,
                          "notes": [*plain["notes"], *screen.notes]}))
     else:
         columns = width()
-        print(wrapped(as_text(found, arguments.data, columns), columns))
-    return 0 if found.equal else DIFFERENT
+        print(wrapped(as_text(comparison, arguments.data, columns), columns))
+    return 0 if comparison.equal else DIFFERENT
 
 
 def _data_of_a(arguments, a, b):
-    """The Dataset as A reads it."""
+    """Return the Dataset as A reads it."""
     from eventsim.inputs.dataset import open_dataset
 
     steps = None if arguments.whole else arguments.timesteps or a.model.timesteps
-    with _telling(a, b):
+    with _naming_side(a, b):
         data = open_dataset(arguments.data, a.model.nodes[a.model.input], steps, **data_options(arguments))
     check_whole(arguments, data)
     _check_steps(data, arguments, a, b)
     return data.with_labels_of(a.model.class_names)
 
 
+def _are_steps_of_a(data, arguments):
+    """Return whether the steps are those that A's file says: the values have none of their own, and none are
+    given."""
+    follows = data.n_steps is None or data.of_events or "encode" in data_options(arguments)
+    return follows and not (arguments.timesteps or arguments.whole)
+
+
 def _data_of_b(arguments, a, b, steps):
-    """The Dataset as B reads it, or None where it does as A."""
+    """Return the Dataset as B reads it, or None where B reads it as A does."""
     from eventsim.inputs.dataset import open_dataset
 
     if not _reads_otherwise(b, a):
         return None
-    with _telling(b, a):
+    with _naming_side(b, a):
         return open_dataset(arguments.data, b.model.nodes[b.model.input], steps, **data_options(arguments))
 
 
 @contextmanager
-def _telling(side, other):
+def _naming_side(side, other):
     """Say in errors of data for which model it is, where the two of them read it in different forms."""
     try:
         yield
@@ -128,9 +136,9 @@ def _telling(side, other):
         raise DataError(f"{error} (the model is {side.label})") from None
 
 
-def _told(batches, side, other):
-    """Batches that one side reads, with errors as `_telling` says them."""
-    with _telling(side, other):
+def _batches_naming_side(batches, side, other):
+    """Yield the batches that one side reads, with errors as `_naming_side` says them."""
+    with _naming_side(side, other):
         yield from batches
 
 
@@ -152,7 +160,7 @@ def _note_unknown_labels(data, arguments, a, n_samples, screen):
 
 
 def _dropped_notes(dropped):
-    """What is said of the events that A and B have left out; of both in one line where they are the same."""
+    """Return the notes on the events that A and B have left out: one note where both have left out the same."""
     from eventsim.runs.summary_text import dropped_notes
 
     if dropped[1] in (None, dropped[0]):
@@ -160,18 +168,16 @@ def _dropped_notes(dropped):
     return [f"{side}: {text}" for side, n in zip("AB", dropped) for text in dropped_notes(n)]
 
 
-def _run(text, memory_limit, screen):
-    """The Run of MODEL, with what may stand behind its @s."""
+def _run(text, arguments, screen):
+    """Return the side of a comparison that MODEL or MODEL@WORD[@WORD...] names."""
     from eventsim.comparison.sides import SimulatorSide
-    from eventsim.engine.simulator import Simulator
     from eventsim.comparison.traces import is_trace
 
     path, arithmetic, options = _target(text)
     if path == text and is_trace(path):
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = loaded(path, options, screen.note)
-    with naming(text):
-        return SimulatorSide(Simulator(model, **arithmetic, memory_limit=memory_limit), text)
+    return SimulatorSide(simulator_of(model, arguments, text, screen.note, **arithmetic), text)
 
 
 def _target(text):
@@ -195,7 +201,7 @@ def _target(text):
 
 
 def _joined(text, given, options):
-    """Options with more of them, (name, value)."""
+    """Return options with more of them, (name, value). Raises FormatError for one that is given twice."""
     names = [*options, *(name for name, _ in given)]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
@@ -204,7 +210,8 @@ def _joined(text, given, options):
 
 
 def _parts(word, known):
-    """name=value of name=value,name=value; a value per node goes on over commas: reset=lif1=zero,lif2=soft."""
+    """Split name=value,name=value at its commas, but not within a value per node, as in
+    reset=lif1=zero,lif2=soft."""
     parts = []
     for part in word.split(","):
         before = parts[-1].split("=") if parts else ()
@@ -216,19 +223,19 @@ def _parts(word, known):
 
 
 def _option(text, part, known):
-    """(name, value) of name=value, of the type that a format declares for it."""
+    """Return (name, value) of name=value, the value of the type that a format declares for the name."""
     name, equals, value = part.partition("=")
     if not equals or name not in known:
         raise FormatError(f"{text}: {part!r} is no option of loading, expected name=value with a name of "
                           f"{', '.join(known)}")
     option = next(iter(known[name].values()))
     try:
-        found = option.parsed(value)
+        parsed = option.parsed(value)
     except ValueError:
         raise FormatError(f"{text}: {name} is {value!r}, expected {_KINDS[option.kind]}") from None
-    if isinstance(found, dict) and named_twice(value):
+    if isinstance(parsed, dict) and named_twice(value):
         raise FormatError(f"{text}: {name} names node {named_twice(value)!r} twice")
-    return name, found
+    return name, parsed
 
 
 _KINDS = {int: "a whole number", float: "a number", bool: "true or false"}
@@ -252,8 +259,8 @@ def _arithmetic(text, word):
 
 def _check_steps(data, arguments, a, b):
     if data.lengths is not None and _reads_otherwise(b, a):
-        raise DataError(f"{arguments.data}: holds event recordings, of which the inputs of {a.label} and {b.label} "
-                        "make other steps: comparing them needs timesteps (--timesteps N)")
+        raise DataError(f"{arguments.data}: holds event recordings, of which the inputs of {a.label} and "
+                        f"{b.label} make other steps: comparing them needs timesteps (--timesteps N)")
     if arguments.timesteps and data.n_steps not in (None, arguments.timesteps):
         raise DataError(
             f"{arguments.data}: x has {data.n_steps} steps, but --timesteps says {arguments.timesteps}"
@@ -261,15 +268,15 @@ def _check_steps(data, arguments, a, b):
 
 
 def _reads_otherwise(b, a):
-    """Whether B takes the data in another form than A."""
+    """Return whether B reads the data in another form than A."""
     return not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input])
 
 
 def _batches(data, other, a, b, comparing, arguments, screen):
-    """(xa, xb, labels, lengths) batch by batch; B sees the data in its own layout."""
+    """Yield (xa, xb, labels, lengths) batch by batch; B reads the data in its own layout."""
     total = min(arguments.limit or len(data), len(data))
-    mine = _told(data.batches(comparing.batch, arguments.limit), a, b)
-    theirs = None if other is None else _told(other.batches(comparing.batch, arguments.limit), b, a)
+    mine = _batches_naming_side(data.batches(comparing.batch, arguments.limit), a, b)
+    theirs = None if other is None else _batches_naming_side(other.batches(comparing.batch, arguments.limit), b, a)
     done = 0
     with screen.bar(total) as move:
         for x, labels in mine:

@@ -14,7 +14,7 @@ LONGEST = 4000  # characters of a line of error
 
 
 def status_of(command) -> int:
-    """The exit status of command(): what it returns, or of what it raises, which is said in one line."""
+    """Call command() and return its exit status; what it raises is printed in one line and has a status, too."""
     with doors():
         try:
             try:
@@ -47,7 +47,7 @@ def _say(message):
 
 
 def _of_bug(error) -> str:
-    """What to say of an error that nobody expected; its traceback goes into a file."""
+    """Return what to say of an error that nobody expected; its traceback goes into a file."""
     import platform
     import traceback
 

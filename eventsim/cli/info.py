@@ -1,9 +1,10 @@
 """The command `info`: what is in a model file."""
 
 from eventsim.cli.arguments import (
-    add_memory_limit, add_model, add_options, add_output, load_model, naming, output_group, PRECISIONS,
+    add_memory_limit, add_model, add_options, add_output, load_model, output_group, PRECISIONS, simulator_of,
 )
 from eventsim.cli.screen import width
+from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 
 
@@ -35,8 +36,8 @@ def run_info(arguments):
     model = load_model(arguments.model, arguments)
     kernels = _kernels(model, arguments) if arguments.kernels else None
     if arguments.json:
-        found = {} if kernels is None else {"kernels": kernels}
-        print(json_text({"model": arguments.model, **describe(model), **found}))
+        kernel_fields = {} if kernels is None else {"kernels": kernels}
+        print(json_text({"model": arguments.model, **describe(model), **kernel_fields}))
     else:
         columns = width()
         print(describe_text(model, arguments.model, columns))
@@ -46,8 +47,8 @@ def run_info(arguments):
 
 
 def _kernels(model, arguments):
-    from eventsim.engine.simulator import Simulator
     from eventsim.lowering.kernels_of import kernels_of
 
+    simulator = simulator_of(model, arguments, precision=arguments.kernels)
     with naming(arguments.model):
-        return kernels_of(Simulator(model, arguments.kernels, memory_limit=arguments.memory_limit).program)
+        return kernels_of(simulator.program)

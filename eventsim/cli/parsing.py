@@ -34,19 +34,20 @@ class Parser(argparse.ArgumentParser):
         self._words, self._given = [], set()  # of the command line; the options that it has given so far
 
     def parse_known_args(self, args=None, namespace=None):
-        """As of every parser; an option that is given twice, unless it gathers what it is given, is an error."""
+        """Parse as every parser does; an option that is given twice is an error, unless it gathers its values."""
         self._words, self._given = list(sys.argv[1:] if args is None else args), set()
         return super().parse_known_args(self._words, namespace)
 
     def format_help(self):
-        """As of every parser, without blank lines between the groups where the screen is too low for them."""
+        """Return the help, without blank lines between its groups where the screen is too low for them."""
         text = super().format_help()
         if text.count("\n") >= terminal_size()[1]:
             text = text.replace("\n\n", "\n")
         return text
 
     def _get_values(self, action, arg_strings):
-        """Of one argument. argparse takes "--" away also where it is the value of an option, and gives a list."""
+        """Return the value of one argument. argparse takes "--" away also where it is the value of an option, and
+        gives a list."""
         if action.option_strings and arg_strings == ["--"]:
             raise argparse.ArgumentError(action, "expected one argument")
         if "" in arg_strings and not action.option_strings and not action.choices:
@@ -70,7 +71,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, usage_error(self.prog, message, words, flags, self._words, self.commands_with) + "\n")
 
     def commands_with(self, flag):
-        """Names of the other commands that have an option."""
+        """Return the names of the other commands that have an option."""
         return []
 
 
@@ -87,19 +88,19 @@ class Command(Parser):
         self.late, self.siblings = [], {}
 
     def parse_known_args(self, args=None, namespace=None):
-        """As of every parser, with the late arguments; nothing is left over."""
+        """Parse as every parser does, with the late arguments; an argument that is left over is an error."""
         args = list(args)
         if set(HELP) & set(args):
             self._declare(args)
         elif not self._knows(args):
             self._declare(None)
-        found, rest = super().parse_known_args(args, namespace)
+        parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
-        return found, rest
+        return parsed, rest
 
     def commands_with(self, flag):
-        """Names of the other commands that have an option."""
+        """Return the names of the other commands that have an option."""
         for command in self.siblings.values():
             command._declare(None)
         return [name for name, command in self.siblings.items() if flag in _flags_of(command)]
@@ -109,7 +110,8 @@ class Command(Parser):
             self.late.pop(0)(self, words)
 
     def _knows(self, words):
-        """Whether all that may be options is declared, so that what is declared late is not needed."""
+        """Return whether every word that looks like an option is one that is declared already, so that none is
+        needed of those that are declared late."""
         flags = _flags_of(self)
         return all(word.partition("=")[0] in flags for word in words if word.startswith("-"))
 
@@ -128,7 +130,7 @@ class ShowOptions(argparse.Action):
 
 
 def actions_of(parser):
-    """Everything that a parser takes, for which argparse has no public name."""
+    """Return all arguments and options that a parser takes, for which argparse has no public name."""
     return vars(parser)["_actions"]
 
 
@@ -137,11 +139,12 @@ def _flags_of(parser):
 
 
 def _is_single(action):
-    """Whether an option can be given once only: it has a value, or says yes or no, and is none that gathers."""
+    """Return whether an option can be given only once: one with a value, or with a yes or no, that gathers
+    none."""
     says = action.nargs != 0 or isinstance(action, argparse.BooleanOptionalAction)
     return bool(action.option_strings) and says and not isinstance(action.default, list)
 
 
 def add_help(group):
-    """-h, --help."""
+    """Add -h and --help."""
     group.add_argument(*HELP, action="help", help="print this help and leave")

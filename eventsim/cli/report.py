@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from eventsim.cli.arguments import add_output, add_run, beside, check_suffix, opened, output_group
+from eventsim.cli.arguments import add_output, add_run, beside, opened, output_group
 from eventsim.cli.screen import keep_matplotlib_quiet, print_marked, SEVERITIES, width
 from eventsim.storage.json_fields import json_text
 
@@ -31,16 +31,16 @@ def run_report(arguments):
     keep_matplotlib_quiet()
     path = arguments.out or beside(arguments.model, ".html")
     writing.spare(path, arguments.model)
-    check_suffix(arguments.out, "a page", ".html", ".htm")
+    writing.check_suffix(arguments.out, "a page", ".html", ".htm")
     with opened(arguments.model) as run:
-        found = findings.find(run)
-        content = page.render(run, found).encode()
+        run_findings = findings.find(run)
+        content = page.render(run, run_findings).encode()
     writing.write_file(path, content)
-    said = [finding.as_json() for finding in found]
+    findings_json = [finding.as_json() for finding in run_findings]
     if arguments.json:
         print(json_text({"run": arguments.model, "written": [str(path)], "bytes": len(content),
-                          "findings": said}))
+                          "findings": findings_json}))
     else:
         print(path)
-        print_marked(findings_text(said, width()).rstrip(), SEVERITIES)
+        print_marked(findings_text(findings_json, width()).rstrip(), SEVERITIES)
     return 0

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from eventsim.cli.arguments import (
-    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, check_suffix,
-    load_model, naming, natural, output_group, positive,
+    add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision,
+    load_model, natural, output_group, positive, simulator_of,
 )
 from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
 from eventsim.cli.screen import Screen, warnings_by, width
@@ -28,7 +28,8 @@ def add_parser(commands):
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     steps = group.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the model's, or the data's")
+    steps.add_argument("--timesteps", type=positive, metavar="T",
+                       help="steps; default: the model's, or the data's")
     steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
     add_precision(group)
     add_chip(group)
@@ -55,7 +56,6 @@ def add_parser(commands):
 def run_run(arguments):
     """eventsim run MODEL DATA"""
     from eventsim.costs.energy_table import DEFAULT, find_energy_table
-    from eventsim.engine.simulator import Simulator
     from eventsim.inputs.dataset import open_dataset
     from eventsim.runs.evaluating import evaluate
     from eventsim.runs.summary_text import dropped_notes
@@ -64,14 +64,13 @@ def run_run(arguments):
     _check(arguments)
     others = filter(None, [arguments.energy, arguments.chip])
     writing.spare(arguments.out, arguments.model, arguments.data, *others)
-    check_suffix(arguments.out, "a run", ".h5", ".hdf5")
+    writing.check_suffix(arguments.out, "a run", ".h5", ".hdf5")
     energy = find_energy_table(arguments.energy or DEFAULT)
     screen = Screen(arguments)
     with screen.doing(f"loaded {arguments.model}"):
         model = load_model(arguments.model, arguments, screen.note)
-    with naming(arguments.model), screen.doing("made it ready to run"), warnings_by(screen.note):
-        simulator = Simulator(model, arguments.precision, arguments.workers, chip=arguments.chip,
-                              memory_limit=arguments.memory_limit)
+    with screen.doing("made it ready to run"):
+        simulator = simulator_of(model, arguments, note=screen.note)
     _check_audit(arguments, simulator)
     steps = None if arguments.whole else arguments.timesteps or model.timesteps
     dataset = open_dataset(arguments.data, model.nodes[model.input], steps, **data_options(arguments))
@@ -111,14 +110,14 @@ def _note_saturation(model, summary, screen):
 
 
 def _check_audit(arguments, simulator):
-    """Raises DataError where a run in floats is to be audited."""
+    """Raise DataError where a run in floats is to be audited."""
     if arguments.audit and simulator.program.dtype.kind == "f":
         raise DataError(f"--audit says how far integers went, but this run is in {simulator.precision}: add "
                         "--precision int8 or --chip CHIP, or leave it out")
 
 
 def _check(arguments):
-    """Raises DataError for flags that do not go together, in their words."""
+    """Raise DataError for flags that do not go together, in their words."""
     from eventsim.statistics.result import KINDS
 
     if arguments.out is None and (arguments.record or arguments.detailed is not None):

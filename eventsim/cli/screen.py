@@ -15,14 +15,15 @@ LAYOUT = "{desc} |{bar}| {n_fmt}/{total_fmt} UNIT {elapsed}"  # of a bar, in tqd
 
 
 def terminal_size():
-    """(columns, lines) of the terminal, as `shutil.get_terminal_size`, which takes longer to import than a help."""
+    """(columns, lines) of the terminal, as `shutil.get_terminal_size`, which takes longer to import than a
+    help."""
     try:
-        found = os.get_terminal_size(sys.__stdout__.fileno())
+        sizes = os.get_terminal_size(sys.__stdout__.fileno())
     except (AttributeError, ValueError, OSError):  # closed, or no terminal
-        found = (0, 0)
+        sizes = (0, 0)
     given = [os.environ.get(name, "") for name in ("COLUMNS", "LINES")]
     return tuple(int(text) if text.isdecimal() and int(text) else size or standard
-                 for text, size, standard in zip(given, found, (80, 24)))
+                 for text, size, standard in zip(given, sizes, (80, 24)))
 
 
 def width():
@@ -31,8 +32,8 @@ def width():
 
 
 def print_line(*pieces) -> None:
-    """Print a line of pieces: texts, and (text, colour) in a colour of COLOURS on a terminal, not with NO_COLOR set
-    nor where TERM is dumb. What colours, and nothing else, goes past what keeps texts from steering a terminal."""
+    """Print a line of pieces: texts, and (text, colour) in a colour of COLOURS on a terminal, not with NO_COLOR
+    set nor where TERM is dumb. The codes of colours alone go past what keeps texts from steering a terminal."""
     terminal = getattr(sys.stdout, "raw", sys.stdout)
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for piece in pieces:
@@ -103,7 +104,8 @@ class Screen:
 
     @contextmanager
     def bar(self, total, unit="samples", title="running"):
-        """A function of how many of `total` are done, which moves a bar: on a terminal, where tqdm is installed.
+        """Give a function that is called with how many of `total` are done, and moves a bar on a terminal, where
+        tqdm is installed.
         It appears with the first move. A second argument is a new total."""
         bar, began, shown = self._tqdm(), time.time(), []
 
@@ -137,7 +139,7 @@ class Screen:
                   file=sys.stderr)
 
     def _tqdm(self):
-        """The class of bars, or None where none are shown."""
+        """Return the class of bars, or None where none are shown."""
         if self.quiet or not sys.stderr.isatty():
             return None
         try:

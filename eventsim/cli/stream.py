@@ -3,7 +3,7 @@
 import sys
 
 from eventsim.cli.arguments import (
-    add_chip, add_model, add_options, add_precision, load_model, naming, output_group,
+    add_chip, add_memory_limit, add_model, add_options, add_precision, load_model, output_group, simulator_of,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
@@ -25,8 +25,8 @@ def add_parser(commands):
     """Add `stream` to the subparsers."""
     stream = commands.add_parser(
         "stream", usage="eventsim stream [options] MODEL SOURCE", help="run events as they come, without end",
-        description="Run events as they come, a window after another. Through a pipe come lines t,x,y,p or events of "
-        "13 bytes (t uint64 in microseconds, x and y uint16, p uint8, little-endian); packets have the latter.",
+        description="Run events as they come, a window after another. Through a pipe come lines t,x,y,p or events "
+        "of 13 bytes (t uint64 in microseconds, x and y uint16, p uint8, little-endian); packets have the latter.",
         examples=("eventsim stream net.h5 recording.raw --window 50ms --stride 10ms",
                   "eventsim stream net.h5 udp://127.0.0.1:3333 --realtime --json"),
     )
@@ -46,6 +46,7 @@ def add_parser(commands):
     group.add_argument("--realtime", action="store_true", help="close windows by the clock")
     add_precision(group)
     add_chip(group)
+    add_memory_limit(group)
     group = output_group(stream)
     group.add_argument("--json", action="store_true", help="a JSON object for each window, and for the summary")
     add_help(group)
@@ -73,8 +74,7 @@ def run_stream(arguments):
 
 
 def _opened(arguments, screen):
-    """(Stream, Model)."""
-    from eventsim.engine.simulator import Simulator
+    """Return the Stream and the Model that the arguments name."""
     from eventsim.inputs.event_files.opening import check_recording
     from eventsim.inputs.live import event_stream
     from eventsim.inputs.preparing import DataOptions, prepared
@@ -87,8 +87,7 @@ def _opened(arguments, screen):
         screen.note(f"{arguments.model}: {model.nodes[model.input].events.assumption}")
     if not (arguments.source.startswith("udp:") or arguments.source == "-"):
         check_recording(arguments.source, "eventsim run")
-    with naming(arguments.model), warnings_by(screen.note):
-        simulator = Simulator(model, arguments.precision, chip=arguments.chip)
+    simulator = simulator_of(model, arguments, note=screen.note)
     options = DataOptions(**data_options(arguments))
     source = prepared(event_stream(arguments.source, options), options)
     with warnings_by(screen.note):
@@ -111,7 +110,8 @@ def _show_text(window, names):
 
 
 def _table(cells, columns):
-    """Lines of a table of one row, whose columns are as wide in every window; on a terminal, names are cut."""
+    """Return the lines of a table of one row, whose columns are as wide in every window; on a terminal, names are
+    cut."""
     n_until, n_decision, *rest = WIDTHS
     until, decision, *numbers = cells
     if columns is not None and len(decision) > n_decision:
@@ -125,7 +125,7 @@ def _named(prediction, names):
 
 
 def _show_json(window, names):
-    found = {
+    fields = {
         "window": window.number, "start_us": window.start, "stop_us": window.stop, "steps": window.steps,
         "prediction": window.prediction, "class": _named(window.prediction, names),
         "answer": window.answer.tolist(), "scores": window.scores.tolist(), "output": window.output.tolist(),
@@ -134,17 +134,17 @@ def _show_json(window, names):
         "layers": {name: int(row["events"].sum()) for name, row in window.counts.layers.items()},
         "latency_ms": 1e3 * window.latency,
     }
-    print(json_text(found), flush=True)
+    print(json_text(fields), flush=True)
 
 
 def _end(stream, as_json, screen, error=None):
-    """Notes and the summary, whatever ended the stream, so that what is said does not depend on when a reader of our
-    output left. error: what ended it, if anything did."""
+    """Print the notes and the summary, whatever ended the stream, also where the reader of our output has left.
+    error: what ended it, if anything did."""
     summary = stream.summary
     for text in summary.notes:
         tell(f"{stream.source.name}: {printable(text)}")
-    found = {**vars(summary), "notes": [*screen.notes, *summary.notes]}
-    text = json_text({"summary": found}) if as_json else "\n" + wrapped(_summary_text(summary), width())
+    fields = {**vars(summary), "notes": [*screen.notes, *summary.notes]}
+    text = json_text({"summary": fields}) if as_json else "\n" + wrapped(_summary_text(summary), width())
     unread = isinstance(error, UNREAD)
     try:
         if not unread:
@@ -162,9 +162,9 @@ def _summary_text(summary):
     lines = [f"{many(summary.windows, 'window')}, {many(summary.steps, 'step')} "
              f"({number(summary.stream_seconds, 4)} s), {many(summary.events, 'event')}{late}"]
     if summary.latency_ms is not None:
-        found = summary.latency_ms
+        latency_ms = summary.latency_ms
         lines += [f"real-time factor {number(summary.real_time_factor)}, "
                   f"{quantity(summary.events_per_second)} events/s ({number(summary.seconds)} s of computing)",
-                  "latency " + ", ".join(f"{number(found[key])} ms ({name})" for key, name in (
+                  "latency " + ", ".join(f"{number(latency_ms[key])} ms ({name})" for key, name in (
                       ("p50", "50 %"), ("p95", "95 %"), ("p99", "99 %"), ("max", "most")))]
     return "\n".join(lines)

@@ -32,7 +32,7 @@ class Door:
         return getattr(self.raw, name)
 
     def isatty(self) -> bool:
-        """Whether it is a terminal; what is closed is none."""
+        """Return whether it is a terminal; a stream that is closed is none."""
         return self.raw is not None and not self.raw.closed and self.raw.isatty()
 
     def write(self, text) -> int:
@@ -42,7 +42,7 @@ class Door:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written; raises as `write`."""
+        """Hand on what was written; raises what `write` raises."""
         if self.raw is not None:
             with self._guarded():
                 self.raw.flush()
@@ -75,7 +75,7 @@ class Door:
 
 @contextmanager
 def doors():
-    """Standard output and error behind doors, for as long as a command runs."""
+    """Put standard output and error behind doors for as long as a command runs."""
     _reserve()
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = Door(sys.stdout, "standard output"), Door(sys.stderr)

@@ -27,7 +27,7 @@ _KINDS = {"int": "a whole number", "float": "a number"}
 
 
 def usage_error(command, message, words, flags, given, commands_with) -> str:
-    """One line for an error of usage, with the command that prints the help.
+    """Return one line for an error of usage, with the command that prints the help.
 
     command: such as "eventsim run". message: what argparse says. words: name of an argument ("COMMAND",
     "--precision") -> the values that it can have. flags: all options. given: the words of the command line.
@@ -44,7 +44,7 @@ def _meaning(message, words, flags, given, commands_with):
         (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
         (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags, commands_with)),
         (r"argument (\S+): invalid choice: '?(.*?)'? \((?:choose from )?(.*)\)",
-         lambda name, word, said: _not_a_choice(name, word, words, said)),
+         lambda name, word, choices: _not_a_choice(name, word, words, choices)),
         (r"argument (\S+): expected one argument", lambda name: _without_value(name, flags, given)),
         (r"argument (\S+): ignored explicit argument '(.*)'", "{0} takes no value, but is given {1!r}".format),
         (r"argument (\S+): invalid (int|float) value: '(.*)'",
@@ -53,14 +53,14 @@ def _meaning(message, words, flags, given, commands_with):
         (r"argument (\S+): (.*)", "{0}: {1}".format),
         (r"ambiguous option: (\S+) could match (.*)", "{0} may mean {1}: write it in full".format),
     ):
-        found = re.match(pattern, message, re.DOTALL)
-        if found:
-            return say(*found.groups())
+        match = re.match(pattern, message, re.DOTALL)
+        if match:
+            return say(*match.groups())
     return message
 
 
 def _name_like_an_option(given, flags):
-    """The first word that begins as options do, is none and names a file, by what there is or by its suffix."""
+    """Return the first word that begins as options do but names a file: one that exists, or has a suffix."""
     for word in given[: given.index("--")] if "--" in given else given:
         if word[:1] == "-" and word.partition("=")[0] not in flags and (
                 os.path.lexists(word) or re.search(r"\.[A-Za-z]\w*$", word)):
@@ -84,7 +84,7 @@ def _unknown(word, flags, commands_with):
             return f"there is no option {flag}: {reason}"
     having = [] if OTHER_WORDS.get(flag) in flags else commands_with(flag)
     if having:
-        return f"there is no option {flag}, which is an option of eventsim {_and(having)}"
+        return f"there is no option {flag}, which is an option of eventsim {_listed(having)}"
     return f"there is no option {flag}{_meant(flag, flags)}"
 
 
@@ -97,12 +97,12 @@ def _without_value(name, flags, given):
 
 
 def _is_value(word, flags):
-    """Whether a word that argparse takes for an option, as it begins with -, is none."""
+    """Return whether a word that argparse takes for an option, since it begins with -, is a value."""
     return len(word) > 1 and word[0] == "-" and word[:2] not in ("--", *flags)
 
 
-def _not_a_choice(name, word, words, said):
-    known = words.get(name.split("/")[-1]) or [choice.strip("'") for choice in said.split(", ")]
+def _not_a_choice(name, word, words, choices):
+    known = words.get(name.split("/")[-1]) or [choice.strip("'") for choice in choices.split(", ")]
     listed = f": there are {', '.join(known)}"
     if name == "COMMAND":
         if re.search(r"\.(h5|hdf5|nir|net)$", word):
@@ -119,7 +119,7 @@ def _meant(word, known):
 
 
 def _near(word, known):
-    """The known word that is close to a word, whatever its case, or ""."""
+    """Return the known word that is close to a word, whatever its case, or ""."""
     import difflib  # which takes longer to import than most commands' help
 
     word, plain = word.lstrip("-").lower(), {each.lstrip("-").lower(): each for each in known}
@@ -127,5 +127,5 @@ def _near(word, known):
     return "".join(plain[each] for each in difflib.get_close_matches(word, plain, 1, close))
 
 
-def _and(names):
+def _listed(names):
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,7 +1,10 @@
 """The command `warmup`: compile kernels now, so that the first run does not have to."""
 
-from eventsim.cli.arguments import add_chip, add_options, add_output, load_model, MODEL_HELP, naming, output_group
+from eventsim.cli.arguments import (
+    add_chip, add_memory_limit, add_options, add_output, load_model, MODEL_HELP, output_group, simulator_of,
+)
 from eventsim.cli.screen import Screen, width
+from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
@@ -12,9 +15,9 @@ def add_parser(commands):
     """Add `warmup` to the subparsers."""
     warmup = commands.add_parser(
         "warmup", usage="eventsim warmup [options] [MODEL]", help="compile kernels now, before the first run",
-        description="Compile the kernels that a model needs in `run`, with and without --out, and keep them for this "
-                    "machine; without MODEL those of common networks: images and spikes through convolutions, "
-                    "pools and dense layers, in float32 and int8.",
+        description="Compile the kernels that a model needs in `run`, with and without --out, and keep them for "
+                    "this machine; without MODEL those of common networks: images and spikes through "
+                    "convolutions, pools and dense layers, in float32 and int8.",
         examples=("eventsim warmup", "eventsim warmup net.h5 --precision int8"),
     )
     warmup.set_defaults(run=run_warmup)
@@ -23,6 +26,7 @@ def add_parser(commands):
     group.add_argument("--precision", metavar="P", choices=("float32", "float64", "int8", "fixed"),
                        help="only this one; default: float32 and int8, or fixed where the model brings a chip")
     add_chip(group)
+    add_memory_limit(group)
     group = output_group(warmup)
     add_output(group)
     add_options(warmup, group)
@@ -30,22 +34,24 @@ def add_parser(commands):
 
 def run_warmup(arguments):
     """eventsim warmup [MODEL]"""
-    from eventsim.engine.simulator import Simulator
     from eventsim.kernels.compiling import watched
     from eventsim.model.common import common_networks
     from eventsim.statistics.result import KINDS
 
     models = [load_model(arguments.model, arguments)] if arguments.model else common_networks()
-    with Screen(arguments).compiling(), watched(lambda done, total: None) as found:
+    with Screen(arguments).compiling(), watched(lambda done, total: None) as progress:
         for model in models:
             for precision in _precisions(model, arguments):
-                with naming(arguments.model or "a common network"):
-                    Simulator(model, precision, chip=arguments.chip).compile(KINDS)
+                name = arguments.model or "a common network"
+                simulator = simulator_of(model, arguments, name, precision=precision)
+                with naming(name):
+                    simulator.compile(KINDS)
     if arguments.json:
-        print(json_text({"model": arguments.model, "compiled": found.compiled, "seconds": found.seconds}))
+        print(json_text({"model": arguments.model, "compiled": progress.compiled, "seconds": progress.seconds}))
     else:
-        print(wrapped(f"compiled {found.compiled} kernels in {found.seconds:.1f} s; they are kept for this machine"
-                      if found.compiled else "all kernels were there: nothing to compile", width()))
+        text = (f"compiled {progress.compiled} kernels in {progress.seconds:.1f} s; they are kept for this machine"
+                if progress.compiled else "all kernels were there: nothing to compile")
+        print(wrapped(text, width()))
     return 0
 
 

@@ -29,31 +29,31 @@ class NeuronDecision:
 class History:
     """One neuron's values at a step and, where there is one, at the step before.
 
-    found: variable -> up to two values as the side counts them. units: variable -> integer steps
+    values: variable -> up to two values as the side counts them. units: variable -> integer steps
     per unit, or None.
     """
 
-    def __init__(self, found: Dict[str, np.ndarray], units: Dict[str, Optional[float]]):
-        self._found, self._units = found, units
+    def __init__(self, values: Dict[str, np.ndarray], units: Dict[str, Optional[float]]):
+        self._values, self._units = values, units
 
     def raw(self, variable, back=0):
         """The value as the side counts it, None where there is none."""
-        values = self._found.get(variable)
-        if values is None or len(values) <= back or np.isnan(float(values[-1 - back])):
+        recorded = self._values.get(variable)
+        if recorded is None or len(recorded) <= back or np.isnan(float(recorded[-1 - back])):
             return None
-        return values[-1 - back]
+        return recorded[-1 - back]
 
     def value(self, variable) -> Optional[float]:
         """The value in units of the membrane; a level of spikes."""
-        found = self.raw(variable)
-        if found is None:
+        value = self.raw(variable)
+        if value is None:
             return None
-        return float(found) / (self._units[variable] or 1.0)
+        return float(value) / (self._units[variable] or 1.0)
 
     def steps(self, variable) -> Optional[int]:
         """The value in integer state steps, None for floats."""
-        found = self.raw(variable)
-        return None if found is None or not self._units[variable] else int(found)
+        value = self.raw(variable)
+        return None if value is None or not self._units[variable] else int(value)
 
 
 def history(side, x, layer, neuron, step) -> History:
@@ -62,12 +62,12 @@ def history(side, x, layer, neuron, step) -> History:
     if step > 1:
         side.advance(step - 1, ())
     piece = side.advance(min(step + 1, 2), [(layer.name, v) for v in layer.variables])
-    found, units = {}, {}
+    values, units = {}, {}
     for variable in layer.variables:
-        found[variable] = piece.values(layer.name, variable)[0, :, neuron]
+        values[variable] = piece.values(layer.name, variable)[0, :, neuron]
         unit = piece.steps_per_unit(layer.name, variable)
         units[variable] = None if unit is None else float(unit[neuron * len(unit) // layer.n_neurons])
-    return History(found, units)
+    return History(values, units)
 
 
 # ---- thresholds
@@ -82,11 +82,11 @@ def decisions(a, b, pair, neuron, histories):
     boundary = levels[0] if levels else 0  # between this level and the next
     if levels and levels[0] == levels[-1] > 0:
         boundary -= 1
-    found = []
+    neuron_decisions = []
     for side, layer, known, k in zip((a, b), (pair.a, pair.b), histories, sent):
-        run, name = (a, pair.a.name) if side.is_trace else (side, layer.name)
-        found.append(_decision(run, name, neuron, boundary, known, None if k is None else int(k)))
-    return tuple(found)
+        run, name = (side.estimator or a, pair.a.name) if side.is_trace else (side, layer.name)
+        neuron_decisions.append(_decision(run, name, neuron, boundary, known, None if k is None else int(k)))
+    return tuple(neuron_decisions)
 
 
 def _decision(run, name, neuron, boundary, known, sent):
@@ -125,13 +125,13 @@ def _threshold(run, node, stage, neuron, boundary):
     update = stage.update
     channel, position = divmod(neuron, stage.positions)
 
-    def at(values, plane=0):
-        whole = values.reshape(-1, stage.positions if update.per_position else 1, stage.padded)
-        return whole[plane, position if update.per_position else 0, channel]
+    def of_neuron(values, plane=0):
+        planes = values.reshape(-1, stage.positions if update.per_position else 1, stage.padded)
+        return planes[plane, position if update.per_position else 0, channel]
 
     if node.sends == "changes":
-        return at(update.least), ">="
-    first = at(update.thresholds)
+        return of_neuron(update.least), ">="
+    first = of_neuron(update.thresholds)
     comparison = node.comparison
     if run.program.chip is not None and run.program.chip.comparison:
         comparison = run.program.chip.comparison

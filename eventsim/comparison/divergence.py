@@ -12,7 +12,7 @@ from typing import Dict, List
 
 import numpy as np
 
-from eventsim.arguments import several, shown
+from eventsim.arguments import finite_number, instance_of, integer, several, shown
 from eventsim.comparison import diagnosis
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
 from eventsim.comparison.result import Comparison, Divergence, LayerDifference, Overflow
@@ -23,13 +23,12 @@ from eventsim.comparison.watching import ComparisonRule, Watch
 from eventsim.engine.lengths import checked_lengths
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
-from eventsim.inputs.levels import check_layout
+from eventsim.inputs.levels import check_layout, is_still, steps_of_run
 from eventsim.merging import merge
 from eventsim.model.network import Model
-from eventsim.model.parameters import finite_number, integer
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array
-from eventsim.text import did_you_mean
+from eventsim.text import did_you_mean, listed, many, up_to_steps
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
 LARGEST_BATCH = 64  # samples
@@ -43,7 +42,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
     a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, a
         `traces.Trace`, or a dict of arrays as a trace holds them.
     x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
-    timesteps: steps of samples that stand still; default A's.
+    timesteps: steps of samples that stand still; default A's, also where B's model says others, which is noted.
     variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes",
         "residuals", "outputs"; default: all between runs of the same arithmetic, spikes between others, all that
         it holds for a trace. The rest is reported as drift.
@@ -62,56 +61,56 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
     if timesteps is not None:
         timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
     x = np.atleast_1d(as_array(x))
-    labels = None if labels is None else as_array(labels)
     if timesteps is None and labels is None:
         check_layout(x.shape, run.model.nodes[run.model.input], run.model.timesteps)
-    still = x.ndim <= len(run.model.shapes[run.model.input]) + 1
-    steps = run.model.steps(timesteps) if still else x.shape[1]
-    if timesteps is not None and timesteps != steps:
-        if not still:
-            raise DataError(f"x has {steps} steps, but the run has {timesteps}: give the same number, or none")
-        steps = timesteps
-    if labels is not None:
-        if np.ndim(labels) == 1 and len(labels) != len(x):
-            raise DataError(f"labels has {len(labels)} entries, but x has {len(x)} samples")
-        labels = one_label_each(labels, len(x))
-        if not (labels == np.floor(labels)).all() or np.isinf(labels).any():
-            raise DataError("labels has a value that is no whole number")
-    if lengths is not None:
-        if still:
-            raise DataError(f"x has shape {x.shape}, samples that stand still, which have no lengths: give x with "
-                            "steps, (N, T, ...), or no lengths")
-        lengths = checked_lengths(lengths, x)
-    comparing = Comparing(run, other, steps, variables, tolerance)
+    steps, still = steps_of_run(x, run.model, timesteps), is_still(x, run.model.shapes[run.model.input])
+    labels = None if labels is None else _checked_labels(labels, x)
+    lengths = None if lengths is None else _checked_lengths(lengths, x, still)
+    comparing = Comparing(run, other, steps, variables, tolerance, steps_of_a=still and timesteps is None)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
         if comparing.exhausted:
             break
-        comparing.add(x[part], x[part], *(None if given is None else given[part] for given in (labels, lengths)))
+        own = (None if values is None else values[part] for values in (labels, lengths))
+        comparing.add(x[part], x[part], *own)
     return comparing.result()
 
 
-def _run(given, label):
-    simulator = given if isinstance(given, Simulator) else None
-    if isinstance(given, Model):
-        simulator = Simulator(given)
-    if simulator is None:
-        raise DataError(f"{label} is a {type(given).__name__}, expected a Model, a Simulator or (B) a trace")
-    return SimulatorSide(simulator, label)
+def _run(side, label):
+    expected = "a Model or a Simulator" if label == "A" else "a Model, a Simulator or a trace"
+    instance_of(side, (Model, Simulator), label, expected)
+    return SimulatorSide(side if isinstance(side, Simulator) else Simulator(side), label)
+
+
+def _checked_labels(labels, x):
+    labels = as_array(labels)
+    if np.ndim(labels) == 1 and len(labels) != len(x):
+        raise DataError(f"labels has {many(len(labels), 'number')}, but x has {many(len(x), 'sample')}")
+    return one_label_each(labels, len(x))
+
+
+def _checked_lengths(lengths, x, still):
+    if still:
+        raise DataError(f"x has shape {x.shape}, samples that stand still, which have no lengths: give x with "
+                        "steps, (N, T, ...), or no lengths")
+    return checked_lengths(lengths, x)
 
 
 class Comparing:
     """A comparison that takes its samples batch by batch.
 
-    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: the most of a sample. variables, tolerance: as `compare`.
-    batch, chunk: samples and steps that fit the memory it allows itself. pairs, rules: what is
-    compared. differences: of the models. at: (watch, sample in its batch, sample, its x for A and for
-    B) of the first divergence.
+    a: SimulatorSide. b: SimulatorSide or TraceSide. steps: the most of a sample. variables, tolerance: as
+    `compare`. steps_of_a: whether the steps are those that A's model says, not those of the samples or of the
+    user. same_arithmetic: whether both sides compute alike, as far as is known. overridden: what B says otherwise
+    than A and is not used, in sentences. batch, chunk: samples and steps that fit the memory it allows itself.
+    pairs, rules: what is compared. differences: of the models. at: (watch, sample in its batch, sample, its x for
+    A and for B) of the first divergence.
     """
 
-    def __init__(self, a: SimulatorSide, b, steps: int, variables=None, tolerance=None):
-        self.a, self.b = a, b
-        self.notes: List[str] = []
+    def __init__(self, a: SimulatorSide, b, steps: int, variables=None, tolerance=None, steps_of_a=False):
+        self.a, self.b, self.same_arithmetic = a, b, b.computes_as(a)
+        self.overridden: List[str] = list(_overridden(a, b, steps_of_a))
+        self.notes: List[str] = list(self.overridden)
         self.steps = self._steps(steps)
         self.pairs, *self.unmatched = pair_layers(a.layers, b.layers)
         self.decides = self._deciding(variables)
@@ -124,8 +123,8 @@ class Comparing:
         neurons = sum(pair.a.n_neurons * len(pair.variables) for pair in self.pairs)
         self.batch = int(np.clip(CELLS // max(neurons * self.steps, 1), 1, LARGEST_BATCH))
         self.chunk = max(1, CELLS // (neurons * self.batch))
-        self._found = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides)
-        self._drift = np.zeros(len(self.rules))
+        self._comparison = Comparison(a.label, b.label, (a.describe(), b.describe()), self.decides)
+        self._drift, self._differing = np.zeros(len(self.rules)), set()
         self._audits = [None, None]
         self.at, self._activity, self.differences = None, {}, []
         self._right, self._equal, self._labelled = np.zeros(2, int), 0, 0
@@ -136,11 +135,11 @@ class Comparing:
         steps = integer(steps, "timesteps", 1, 1 << 24)
         if not (self.b.is_trace and self.b.trace.n_samples):
             return steps
-        there = self.b.trace.n_steps
-        if there != steps:
-            most = "" if self.b.trace.lengths is None else "up to "
-            self._note(f"the trace has {most}{there} steps, the run {steps}: the fewer are compared")
-        return min(steps, there)
+        recorded = self.b.trace.n_steps
+        if recorded != steps:
+            own = up_to_steps(recorded, self.b.trace.lengths is not None)
+            self._note(f"the trace has {own}, the run {steps}: the fewer are compared")
+        return min(steps, recorded)
 
     def _note(self, text):
         if text not in self.notes:
@@ -148,8 +147,7 @@ class Comparing:
 
     def _deciding(self, variables):
         if variables is None:
-            alike = self.b.is_trace or self.a.arithmetic == self.b.arithmetic
-            return VARIABLES if alike else ("spikes",)
+            return VARIABLES if self.same_arithmetic else ("spikes",)
         variables = several(variables, "variables", f"any of {', '.join(VARIABLES)}")
         for variable in variables:
             if not isinstance(variable, str) or variable not in VARIABLES:
@@ -175,6 +173,12 @@ class Comparing:
 
     def _nothing(self):
         names = ", ".join(list(self.a.layers)[:5])
+        if self.b.is_trace and self.b.layers:
+            recorded = {variable for layer in self.b.layers.values() for variable in layer.variables}
+            recorded = [variable for variable in VARIABLES if variable in recorded]
+            return (f"{self.b.label}: holds {' and '.join(recorded)} of A's layers, but no "
+                    f"{' and no '.join(self.decides)} to decide by: record them, too (--record "
+                    f"{self.decides[0]}), or let others decide (--variables {','.join(recorded)})")
         if self.b.is_trace:
             example = next(iter(self.a.layers), "layer")
             return (f"{self.b.label}: holds {self.b.trace.unused()[:10]}, nothing of A's layers ({names}, ...) "
@@ -187,14 +191,15 @@ class Comparing:
     @property
     def exhausted(self) -> bool:
         """Whether a trace has no more samples to compare with."""
-        return self.b.is_trace and self._found.samples >= self.b.trace.n_samples
+        return self.b.is_trace and self._comparison.samples >= self.b.trace.n_samples
 
     def add(self, xa, xb, labels=None, lengths=None):
-        """Compare a batch: xa as A takes it, xb as B does (of a trace: anything). labels, lengths: (n,) or None."""
+        """Compare a batch: xa as A takes it, xb as B does (of a trace: anything). labels, lengths: (n,) or
+        None."""
         n = len(xa)
-        if self.b.is_trace and n > self.b.trace.n_samples - self._found.samples:
-            n = self.b.trace.n_samples - self._found.samples
-            self._note(f"the trace has {self.b.trace.n_samples} samples: only these are compared")
+        if self.b.is_trace and n > self.b.trace.n_samples - self._comparison.samples:
+            n = self.b.trace.n_samples - self._comparison.samples
+            self._note(f"the trace has {many(self.b.trace.n_samples, 'sample')}: no more are compared")
         steps = self._steps_of(n, lengths)
         ends = [*np.flatnonzero(np.diff(steps)) + 1, n]
         for start, stop in zip([0, *ends], ends):  # samples of as many steps, one behind the other
@@ -205,16 +210,17 @@ class Comparing:
     def _steps_of(self, n, lengths):
         """int64 (n,): how many steps of each of the next n samples are compared."""
         steps = np.full(n, self.steps) if lengths is None else np.minimum(lengths[:n], self.steps)
-        there = self.b.ends(slice(self._found.samples, self._found.samples + n)) if self.b.is_trace else steps
+        first = self._comparison.samples
+        there = self.b.ends(slice(first, first + n)) if self.b.is_trace else steps
         if lengths is not None:
             for i in np.flatnonzero(lengths[:n] != there)[:1] if self.b.is_trace else ():
                 self._note("samples have other numbers of steps in the trace than in the run, the first sample "
-                           f"{self._found.samples + i} ({there[i]}, {lengths[i]}): the fewer are compared")
+                           f"{first + i} ({there[i]}, {lengths[i]}): the fewer are compared")
         return np.minimum(steps, there)
 
     def _add(self, xa, xb, labels, steps):
         """As `add`, of samples of so many steps."""
-        first, n = self._found.samples, len(xa)
+        first, n = self._comparison.samples, len(xa)
         if self.b.is_trace:
             xb = slice(first, first + n)
         watch = Watch(self.rules, n, steps, spread=self.at is None)
@@ -231,44 +237,51 @@ class Comparing:
         predictions = self._predictions(slice(first, first + n), pieces, steps)
         self._count(n, steps, watch, predictions, labels)
         self._drift = np.maximum(self._drift, watch.drift.max(axis=0))
+        self._differing |= watch.differing
         if self.at is None and watch.diverged.any():
             i = int(watch.diverged.argmax())
             inputs = xa[i : i + 1], slice(first + i, first + i + 1) if self.b.is_trace else xb[i : i + 1]
             self.at = watch, i, first + i, inputs
-            self._found.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
-            self._found.label = None if labels is None else int(labels[i])
+            self._comparison.predictions = tuple(None if p is None else int(p[i]) for p in predictions)
+            self._comparison.label = None if labels is None else int(labels[i])
 
     def _predictions(self, samples, pieces, steps):
         """Of A and of B, int64 (n,) after so many steps; None where a trace has none of that step."""
-        found = [side.predictions(samples, piece, steps) for side, piece in zip((self.a, self.b), pieces)]
-        if found[1] is None:
-            self._equal, self._found.changed_predictions = None, []
+        predictions = [side.predictions(samples, piece, steps) for side, piece in zip((self.a, self.b), pieces)]
+        if predictions[1] is None:
+            self._equal, self._comparison.changed_predictions = None, []
             if self.b.has_predictions:
-                self._note("the trace's predictions are not of the last step that is compared, and it has no outputs "
-                           "of that step: they are left out; record the outputs, too (--record outputs)")
-        return found
+                self._note("the trace's predictions are not of the last step that is compared, and it has no "
+                           "outputs of that step: they are left out; record the outputs, too (--record outputs)")
+        return predictions
 
     def _count(self, n, steps, watch, predictions, labels):
         """What is said of the next n samples in numbers."""
-        found = self._found
+        comparison = self._comparison
         if self._equal is not None:
             changed = np.flatnonzero(predictions[0] != predictions[1])
             self._equal += n - len(changed)
-            room = MOST_SAMPLES - len(found.changed_predictions)
-            found.changed_predictions += (found.samples + changed[:room]).tolist()
+            room = MOST_SAMPLES - len(comparison.changed_predictions)
+            comparison.changed_predictions += (comparison.samples + changed[:room]).tolist()
         if labels is not None:
             self._labelled += n
             self._right += [0 if p is None else int((p == labels).sum()) for p in predictions]
-        found.fewest_steps = min(found.fewest_steps or steps, steps)
-        found.steps = max(found.steps, steps)
-        found.samples += n
-        found.divergent += int(watch.diverged.sum())
+        comparison.fewest_steps = min(comparison.fewest_steps or steps, steps)
+        comparison.steps = max(comparison.steps, steps)
+        comparison.samples += n
+        comparison.divergent += int(watch.diverged.sum())
+
+    @property
+    def knows_rounding(self) -> bool:
+        """Whether what rounding gives can be estimated: not for a trace in an arithmetic that is not known
+        here."""
+        return not self.b.is_trace or self.same_arithmetic or self.b.estimator is not None
 
     def activity(self, side) -> Dict[str, float]:
         """Per stage of a run what its neurons send in a step of the sample of the first divergence,
         as the root mean square over neurons of their mean levels."""
         if side not in self._activity:
-            inputs = self.at[3][0 if side is self.a else 1]
+            inputs = self.at[3][1 if side is self.b else 0]  # what stands for a trace runs on what A does
             self._activity[side] = sent_by_stages(side, inputs, self.at[0].steps, self.chunk)
         return self._activity[side]
 
@@ -276,22 +289,24 @@ class Comparing:
 
     def result(self) -> Comparison:
         """The Comparison of all samples so far, at least one."""
-        found = self._found
-        found.unmatched = tuple([layer.name for layer in rest] for rest in self.unmatched)
+        comparison = self._comparison
+        comparison.unmatched = tuple([layer.name for layer in rest] for rest in self.unmatched)
         if self.b.is_trace:
-            found.unmatched = (found.unmatched[0], self.b.unused())
-        found.layers = self._layers()
-        found.overflows = [overflow for side, noted in zip("AB", self._audits) for overflow in _overflows(side, noted)]
-        found.equal_predictions = self._equal
+            comparison.unmatched = (comparison.unmatched[0], self.b.unused())
+        comparison.layers = self._layers()
+        comparison.differing = tuple(v for v in self.decides if v in self._differing)
+        comparison.overflows = [overflow for side, noted in zip("AB", self._audits)
+                                for overflow in _overflows(side, noted)]
+        comparison.equal_predictions = self._equal
         if self._labelled:
             right = (self._right / self._labelled).tolist()
-            found.accuracy = right[0], None if self._equal is None else right[1]
+            comparison.accuracy = right[0], None if self._equal is None else right[1]
         if self.at is not None:
             self._examine()
-        found.differences = self._differences()
-        found.notes = [*self.notes, *self._pairing_notes()]
-        found.reading = verdict(found, self)
-        return found
+        comparison.differences = self._differences()
+        comparison.notes = [*self.notes, *self._pairing_notes()]
+        comparison.reading = verdict(comparison, self)
+        return comparison
 
     def _layers(self):
         layers = []
@@ -315,7 +330,7 @@ class Comparing:
         if self.b.is_trace or self.a.model is self.b.model:
             return []
         self.differences = model_differences(self.a.model, self.b.model)
-        first = self._found.first
+        first = self._comparison.first
         into = [] if first is None else synapses_into(self.a.model, first.layer)
         return [d.text for d in sorted(self.differences, key=lambda d: d.node not in into)]
 
@@ -327,12 +342,24 @@ class Comparing:
         histories = [diagnosis.history(side, x, layer, neuron, step)
                      for side, x, layer in zip((self.a, self.b), inputs, (pair.a, pair.b))]
         position = tuple(int(v) for v in np.unravel_index(neuron, pair.a.shape))
-        self._found.first = Divergence(
-            sample, step, pair.a.name, pair.b.name, pair.a.kind, neuron, position, rule.variable,
-            tuple(h.value(rule.variable) for h in histories), tuple(h.steps(rule.variable) for h in histories),
-            diagnosis.decisions(self.a, self.b, pair, neuron, histories),
-            {v: tuple(h.value(v) for h in histories) for v in pair.a.variables},
+        self._comparison.first = Divergence(
+            sample=sample, step=step, layer=pair.a.name, layer_b=pair.b.name, kind=pair.a.kind, neuron=neuron,
+            position=position, variable=rule.variable, values=tuple(h.value(rule.variable) for h in histories),
+            steps=tuple(h.steps(rule.variable) for h in histories),
+            decisions=diagnosis.decisions(self.a, self.b, pair, neuron, histories),
+            values_there={v: tuple(h.value(v) for h in histories) for v in pair.a.variables},
         )
+
+
+def _overridden(a, b, steps_of_a):
+    """Say which settings of B a comparison does not use."""
+    if steps_of_a and not b.is_trace and b.model.timesteps not in (None, a.model.timesteps):
+        source = "B's model" if b.model.file is None else "B's file"
+        yield (f"{source} says {many(b.model.timesteps, 'step')}; both ran A's {a.model.timesteps} "
+               "(timesteps=N, --timesteps N)")
+    if a.class_names and b.class_names and a.class_names != b.class_names:
+        yield (f"A and B name other classes ({listed(a.class_names, 3)}; {listed(b.class_names, 3)}): predictions "
+               "are compared by number, and labels are those of A's classes")
 
 
 def _joined(known, piece):
@@ -343,7 +370,8 @@ def _joined(known, piece):
 
 def _overflows(side, noted):
     return [
-        Overflow(side, name, quantity, found.overflows, found.bits, found.safe_bits, found.overflow)
-        for name, layer in (noted or {}).items() for quantity, found in layer.ranges.items()
-        if found.counted and found.overflows
+        Overflow(side, name, quantity, times=range_.overflows, bits=range_.bits, needed=range_.safe_bits,
+                 then=range_.overflow)
+        for name, layer in (noted or {}).items() for quantity, range_ in layer.ranges.items()
+        if range_.counted and range_.overflows
     ]

@@ -53,19 +53,19 @@ def pair_layers(a: Dict[str, Layer], b: Dict[str, Layer]):
     Layers with the same name and size are paired. The remaining ones are paired in order where kind
     and size agree.
     """
-    found = {name: Pair(layer, b[name]) for name, layer in a.items()
+    pairs = {name: Pair(layer, b[name]) for name, layer in a.items()
              if name in b and b[name].n_neurons == layer.n_neurons}
-    rest_a = [layer for name, layer in a.items() if name not in found]
-    rest_b = [layer for name, layer in b.items() if name not in found]
+    rest_a = [layer for name, layer in a.items() if name not in pairs]
+    rest_b = [layer for name, layer in b.items() if name not in pairs]
     keys_a, keys_b = ([(_sort(layer), layer.n_neurons) for layer in rest] for rest in (rest_a, rest_b))
     blocks = SequenceMatcher(None, keys_a, keys_b, autojunk=False).get_matching_blocks()
     for block in blocks:
         for i, j in zip(range(block.a, block.a + block.size), range(block.b, block.b + block.size)):
-            found[rest_a[i].name] = Pair(rest_a[i], rest_b[j], by_name=False)
-    partners = {pair.b.name for pair in found.values()}
+            pairs[rest_a[i].name] = Pair(rest_a[i], rest_b[j], by_name=False)
+    partners = {pair.b.name for pair in pairs.values()}
     return (
-        [found[name] for name in a if name in found],
-        [layer for layer in a.values() if layer.name not in found],
+        [pairs[name] for name in a if name in pairs],
+        [layer for layer in a.values() if layer.name not in pairs],
         [layer for layer in b.values() if layer.name not in partners],
     )
 
@@ -86,42 +86,43 @@ class Difference:
 
 
 def model_differences(a: Model, b: Model) -> List[Difference]:
-    """What nodes of equal name, and the edges between them, hold differently in two models; tiny
-    differences last."""
-    found = []
+    """Return what the models say differently of their steps and classes, and what nodes of equal name, and the
+    edges between them, hold differently; tiny differences last."""
+    differences = [Difference("", f"{name}: {text}") for name in ("timesteps", "class_names")
+                   if (text := _value_difference(getattr(a, name), getattr(b, name)))]
     shared = [name for name in a.nodes if name in b.nodes]
     known = set(shared)
     for name in shared:
-        found += _node_differences(name, a.nodes[name], b.nodes[name])
+        differences += _node_differences(name, a.nodes[name], b.nodes[name])
         edges = [{edge for edge in model.incoming(name) if edge.source in known} for model in (a, b)]
         for here, there, what in ((edges[0], edges[1], "A"), (edges[1], edges[0], "B")):
             for edge in sorted(here - there):
                 text = f"edge {edge.source} -> {edge.target} with delay {edge.delay}: only in {what}"
-                found.append(Difference(name, text))
-    return sorted(found, key=lambda difference: difference.tiny)
+                differences.append(Difference(name, text))
+    return sorted(differences, key=lambda difference: difference.tiny)
 
 
 def synapses_into(model: Model, layer: str) -> List[str]:
     """A layer and the nodes between it and the spiking nodes that it reads."""
-    found, waiting = [layer], [layer]
+    names, waiting = [layer], [layer]
     while waiting:
         for edge in model.incoming(waiting.pop()):
-            if edge.source not in found and model.kinds[edge.source] in ("current", "scaled", "real"):
-                found.append(edge.source)
+            if edge.source not in names and model.kinds[edge.source] in ("current", "scaled", "real"):
+                names.append(edge.source)
                 waiting.append(edge.source)
-    return found
+    return names
 
 
 def _node_differences(name, a, b):
     if a.kind != b.kind:
         return [Difference(name, f"{name}: {a.kind} in A, {b.kind} in B")]
-    found = []
+    differences = []
     for field in fields(a):
         one, other = getattr(a, field.name), getattr(b, field.name)
         text = _value_difference(one, other)
         if text:
-            found.append(Difference(name, f"{name}.{field.name}: {text}", _is_tiny(one, other)))
-    return found
+            differences.append(Difference(name, f"{name}.{field.name}: {text}", _is_tiny(one, other)))
+    return differences
 
 
 def _value_difference(a, b):

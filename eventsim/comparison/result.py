@@ -20,6 +20,15 @@ class Divergence:
     state steps, where a run counts in them.
     decisions: how A and B came to fire or not, None where a trace does not tell.
     values_there: variable -> what A and B had in that neuron at that step, in units of the membrane.
+
+    >>> import numpy as np
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> a, b = (Model({"in": Input((2,)), "n": Neuron(v_threshold=threshold)}, [("in", "n")], timesteps=3)
+    ...         for threshold in (1.0, 2.0))
+    >>> first = eventsim.compare(a, b, np.array([[0, 1]])).first
+    >>> first.sample, first.step, first.layer, first.neuron, first.variable, first.values
+    (0, 0, 'n', 1, 'spikes', (1.0, 0.0))
     """
 
     sample: int
@@ -78,19 +87,27 @@ class LayerDifference:
 class Comparison(Shown):
     """What `compare` found.
 
-    a, b: names of the two sides; arithmetic: theirs ("float32", "chip loihi", "trace").
-    samples: compared. steps: of each, at most; fewest_steps: at least, where they have their own. decides: the
-    variables in which a difference is a divergence.
-    first: the first divergence, or None: equal. divergent: samples that diverge anywhere.
-    layers: in order of execution. unmatched: names in A and in B that found no partner.
-    predictions: of A and B for the sample of `first`; equal_predictions: samples in which they
-    agree, None where a trace has none of the last step compared; changed_predictions: the first samples in which
-    they do not.
-    accuracy: of A and B, None without labels.
-    label: of the sample of `first`, or None.
-    overflows: numbers that left the widths of a chip.
-    differences: what the two models say differently, in lines; those on the way into the layer of
-    the first divergence come first. notes: what a reader has to know. reading: in plain language.
+    a, b: names of the two sides; arithmetic: theirs ("float32", "chip loihi", "trace", of a run's file "run,
+    int8"). samples: compared. steps: of each, at most; fewest_steps: at least, where they have their own. decides:
+    the variables in which a difference is a divergence; differing: those of them in which any sample differs.
+    first: the first divergence, or None: equal. divergent: samples that diverge anywhere. layers: in order of
+    execution. unmatched: names in A and in B that found no partner. predictions: of A and B for the sample of
+    `first`; equal_predictions: samples in which they agree, None where a trace has none of the last step compared;
+    changed_predictions: the first samples in which they do not. accuracy: of A and B, None without labels. label:
+    of the sample of `first`, or None. overflows: numbers that left the widths of a chip. differences: what the two
+    models say differently, in lines; those on the way into the layer of the first divergence come first. notes:
+    what a reader has to know. reading: in plain language.
+
+    >>> import numpy as np
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> a, b = (Model({"in": Input((2,)), "n": Neuron(v_threshold=threshold)}, [("in", "n")], timesteps=3)
+    ...         for threshold in (1.0, 2.0))
+    >>> comparison = eventsim.compare(a, b, np.array([[0, 1], [0, 0]]))
+    >>> comparison.divergent, comparison.samples, comparison.differing
+    (1, 2, ('potentials', 'spikes', 'residuals', 'outputs'))
+    >>> comparison.differences
+    ['n.v_threshold: 1.0 in A, 2.0 in B']
     """
 
     a: str
@@ -113,6 +130,7 @@ class Comparison(Shown):
     differences: List[str] = field(default_factory=list)
     notes: List[str] = field(default_factory=list)
     reading: str = ""
+    differing: Tuple[str, ...] = ()
 
     def card(self) -> Card:
         """Whether the sides are equal, or where they part first, and the reading."""
@@ -128,8 +146,8 @@ class Comparison(Shown):
                                               f"{first.neuron}, {first.variable}"))
         rows = [(layer.name, layer.kind, all_digits(layer.neurons), percent(max(layer.spread, default=0)),
                  number(max(layer.drift.values(), default=0))) for layer in self.layers[:MOST_ROWS]]
-        found = "equal" if self.equal else f"{self.divergent} of {many(self.samples, 'sample')} differ"
-        return Card(f"Comparison({found}, {self.steps_said})",
+        verdict = "equal" if self.equal else f"{self.divergent} of {many(self.samples, 'sample')} differ"
+        return Card(f"Comparison({verdict}, {self.steps_said})",
                     [(name, value) for name, value in facts if value is not None],
                     ("layer", "kind", "neurons", "neurons that differ, at most", "largest drift"), rows,
                     len(self.layers), note=self.reading)
@@ -146,7 +164,8 @@ class Comparison(Shown):
         return self.first is None
 
     def as_json(self) -> Dict:
-        """Everything as plain data; numbers that are not finite as "inf", "-inf" and "nan", since JSON has none."""
+        """Everything as plain data; numbers that are not finite as "inf", "-inf" and "nan", since JSON has
+        none."""
         return {"equal": self.equal, **_plain(asdict(self))}
 
 

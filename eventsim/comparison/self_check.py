@@ -40,15 +40,16 @@ class CheckResult:
         """The findings for people, a line each."""
         return [f"{finding.result:<6}  {finding.text}" for finding in self.findings]
 
-    def note(self, held, text):
-        """Add a finding; held None only reports."""
-        self.findings.append(CheckFinding({True: "ok", False: "FAILED", None: "info"}[held], text))
-        if held is False:
+    def note(self, passed, text):
+        """Add a finding; passed None only reports."""
+        self.findings.append(CheckFinding({True: "ok", False: "FAILED", None: "info"}[passed], text))
+        if passed is False:
             self.passed = False
 
 
 def check(model: Model, memory_limit: Optional[int] = None) -> CheckResult:
-    """Run the model's check group in every precision. `model.check` must not be None. memory_limit: of `Simulator`."""
+    """Run the model's check group in every precision. `model.check` must not be None. memory_limit: of
+    `Simulator`."""
     result = CheckResult()
     wanted = tuple(f"spikes:{name}" for name, node in model.nodes.items() if node.sends == "levels")
     exact = Simulator(model, "float64", memory_limit=memory_limit).run(model.check.x, record=wanted)
@@ -71,8 +72,8 @@ def _compare_with_file(model, exact, result):
     result.note(error <= OUTPUT_TOLERANCE,
                 f"float64: outputs of {len(stored)} samples agree to {error:.1e} (at most {OUTPUT_TOLERANCE:.0e})")
     for name, counts in model.check.level_counts.items():
-        found = level_counts(exact.levels(name), counts.shape[-1], model.nodes[name].signed)
-        different = int(np.abs(found - counts).sum()) // 2
+        computed = level_counts(exact.levels(name), counts.shape[-1], model.nodes[name].signed)
+        different = int(np.abs(computed - counts).sum()) // 2
         result.measures[f"float64_levels_different_{name}"] = different
         result.note(different == 0, f"float64: level counts of {name!r} equal the file's"
                     if different == 0 else

@@ -5,6 +5,7 @@ of one layer as an array (n, t, neurons), and says how many integer steps make o
 membrane.
 """
 
+from functools import cached_property
 from typing import Dict, Optional
 
 import numpy as np
@@ -12,7 +13,9 @@ import numpy as np
 from eventsim.comparison.pairing import Layer, VARIABLES
 from eventsim.comparison.traces import Trace
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import EventsimError
+from eventsim.errors import ModelError, naming, RunError, UnsupportedError
+from eventsim.inputs.levels import is_still
+from eventsim.model.chip import chip_names
 from eventsim.program import LayerStage, WordStage
 
 
@@ -36,22 +39,31 @@ class SimulatorSide:
         }
 
     def _variables(self, stage):
-        found = {"spikes"} if stage.bits and not getattr(stage, "real", False) else set()
+        names = {"spikes"} if stage.bits and not getattr(stage, "real", False) else set()
         if isinstance(stage, LayerStage):
-            found |= {"currents", "potentials", "residuals"} if stage.bits else {"currents", "potentials"}
+            names |= {"currents", "potentials", "residuals"} if stage.bits else {"currents", "potentials"}
         if stage.name == self.program.output:
-            found.add("outputs")
-        return tuple(v for v in VARIABLES if v in found)
+            names.add("outputs")
+        return tuple(v for v in VARIABLES if v in names)
 
     @property
     def arithmetic(self):
         """(precision, Chip or None)."""
         return self.program.precision, self.program.chip
 
+    def computes_as(self, other: "SimulatorSide") -> bool:
+        """Whether both compute in the same arithmetic."""
+        return self.arithmetic == other.arithmetic
+
+    @property
+    def class_names(self):
+        """Names of the classes, () where the model has none."""
+        return self.model.class_names
+
     def describe(self) -> str:
-        """The name of the arithmetic."""
+        """Return the name of the arithmetic."""
         chip = self.program.chip
-        return self.program.precision if chip is None else f"chip {chip.name}"
+        return arithmetic_text(self.program.precision, None if chip is None else chip.name)
 
     @property
     def has_widths(self) -> bool:
@@ -60,17 +72,15 @@ class SimulatorSide:
 
     def begin(self, x, steps):
         """Start samples x, (n, ...) or (n, T, ...), that will run for `steps` in all."""
-        self._x, self._still = np.asarray(x), np.ndim(x) <= len(self.model.shapes[self.model.input]) + 1
+        self._x, self._still = np.asarray(x), is_still(x, self.model.shapes[self.model.input])
         self._steps, self._at, self._state = steps, 0, None
 
     def advance(self, n_steps, wishes) -> "Piece":
         """The next steps. wishes: (layer, variable) pairs that will be asked for; ("", "audit") too."""
         x = self._x if self._still else self._x[:, self._at : self._at + n_steps]
         record = tuple(v if v in ("outputs", "audit") else f"{v}:{name}" for name, v in wishes)
-        try:
+        with naming(self.label):
             recording = self.simulator.run(x, n_steps if self._still else None, record, self._state)
-        except EventsimError as error:
-            raise type(error)(f"{self.label}: {error}") from None
         self._at += n_steps
         self._state = recording.state if self._at < self._steps else None
         return Piece(recording)
@@ -92,14 +102,19 @@ def sent_by_stages(run: SimulatorSide, x, steps, chunk) -> Dict[str, float]:
         piece = run.advance(min(chunk, steps - start), [(name, "spikes") for name in totals])
         for name in totals:
             totals[name] = totals[name] + np.abs(piece.values(name, "spikes")[0].astype(np.int64)).sum(axis=0)
-    found = {name: float((1 << stage.bits) - 1) for name, stage in stages.items()}
-    return {**found, **{name: float(np.sqrt(np.mean((total / steps) ** 2.0))) for name, total in totals.items()}}
+    highest = {name: float((1 << stage.bits) - 1) for name, stage in stages.items()}
+    return {**highest, **{name: float(np.sqrt(np.mean((total / steps) ** 2.0))) for name, total in totals.items()}}
 
 
 def _is_compared(stage, model):
     """Layers, inputs, pools and delays under a name of the model; what only reshapes repeats them."""
     flattens = isinstance(stage, WordStage) and stage.operation == "flatten"
     return stage.name in model.nodes and not flattens
+
+
+def arithmetic_text(precision, chip):
+    """Return the name of an arithmetic for people. chip: the name of a chip, or None."""
+    return precision if chip is None else f"chip {chip}"
 
 
 class Piece:
@@ -113,12 +128,12 @@ class Piece:
     def values(self, layer, variable) -> np.ndarray:
         """(n, t, neurons) of the run's type; levels of spikes."""
         if variable == "outputs":
-            found = self.recording.outputs
+            values = self.recording.outputs
         elif variable == "spikes":
-            found = self.recording.levels(layer)
+            values = self.recording.levels(layer)
         else:
-            found = getattr(self.recording, variable)(layer)
-        return found.reshape(*found.shape[:2], -1)
+            values = getattr(self.recording, variable)(layer)
+        return values.reshape(*values.shape[:2], -1)
 
     def planes(self, layer):
         """The recorded `Spikes` of a layer."""
@@ -136,7 +151,6 @@ class TraceSide:
 
     is_trace = True
     has_widths = False
-    arithmetic = None
 
     def __init__(self, trace: Trace, run: SimulatorSide):
         self.trace, self.label = trace, trace.name
@@ -144,9 +158,9 @@ class TraceSide:
         self._series, self._run = {}, run
         for name, layer in run.layers.items():
             for variable in layer.variables:
-                found = trace.series(name, variable, layer.shape)
-                if found is not None:
-                    self._series[name, variable] = found
+                series = trace.series(name, variable, layer.shape)
+                if series is not None:
+                    self._series[name, variable] = series
             variables = tuple(v for v in layer.variables if (name, v) in self._series)
             if variables:
                 self.layers[name] = Layer(name, layer.kind, layer.shape, variables)
@@ -163,9 +177,41 @@ class TraceSide:
         repeats = {name for name, node in nodes.items() if node.reshapes or node.role == "readout"}
         return [name for name in self.trace.unused() if name.rpartition("/")[0] not in repeats]
 
+    @property
+    def class_names(self):
+        """Names of the classes, () where the trace says none."""
+        return self.trace.class_names
+
     def describe(self) -> str:
-        """The name of the arithmetic: a trace has none."""
-        return "trace"
+        """Return "trace", or, of a run's file, "run" and the name of its arithmetic."""
+        trace = self.trace
+        return "trace" if trace.precision is None else f"run, {arithmetic_text(trace.precision, trace.chip)}"
+
+    def computes_as(self, other: SimulatorSide) -> bool:
+        """Whether the trace is of the same arithmetic, as far as is known: only a run's file says its own, and of
+        a chip the name."""
+        precision, chip = other.arithmetic
+        ours = self.trace.precision, self.trace.chip
+        return ours[0] is None or ours == (precision, None if chip is None else chip.name)
+
+    @cached_property
+    def estimator(self) -> Optional[SimulatorSide]:
+        """A's model in the arithmetic of the trace, where that is another than A's: its thresholds and its
+        rounding. None where it is the same or not known, here or at all, and where the model does not run in
+        it."""
+        precision, chip = self.trace.precision, self.trace.chip
+        if self.computes_as(self._run):
+            return None
+        if chip is not None:
+            own = self._run.model.chip
+            chip = own if own is not None and own.name == chip else chip if chip in chip_names() else None
+        if precision == "fixed" and chip is None:
+            return None
+        try:
+            limit = self._run.simulator.memory_limit
+            return SimulatorSide(Simulator(self._run.model, precision, chip=chip, memory_limit=limit), self.label)
+        except (ModelError, RunError, UnsupportedError):
+            return None
 
     def begin(self, samples, steps):
         """Start samples, a slice of those in the trace."""
@@ -195,8 +241,8 @@ class TraceSide:
         output = self._series.get((self._run.program.output, "outputs"))
         if output is None:
             return None
-        found = output.read(samples, slice(steps - 1, steps))[:, -1]
-        return None if np.isnan(found).all(axis=1).any() else found.argmax(axis=1)
+        values = output.read(samples, slice(steps - 1, steps))[:, -1]
+        return None if np.isnan(values).all(axis=1).any() else values.argmax(axis=1)
 
 
 class TracePiece:

@@ -5,41 +5,48 @@ from typing import Optional
 
 from eventsim.comparison.result import Comparison
 from eventsim.model.kinds import node_type
-from eventsim.text import aligned_table, printable, share_percent, wrapped
+from eventsim.text import aligned_table, many, printable, share_percent, wrapped
 
 WIDTH = 100  # of running text, where no terminal says it
 COLUMNS = 7  # steps shown in a table
 
 
-def as_text(found: Comparison, data: str = "", width: Optional[int] = None) -> str:
+def as_text(result: Comparison, data: str = "", width: Optional[int] = None) -> str:
     """Everything that a person reads, the reading last, in lines of at most `width` characters; None: of any
     length."""
-    parts = [_head(found, data, width or WIDTH)]
-    if found.first is not None:
-        parts += [_first(found, width), _spread(found, width)]
-    drift = _drift(found, width)
+    parts = [_head(result, data, width or WIDTH)]
+    if result.first is not None:
+        parts += [_first(result, width), _spread(result, width)]
+    drift = _drift(result, width)
     if drift:
         parts.append(drift)
-    parts += [wrapped(_sides(found), width), textwrap.fill("reading: " + found.reading, width or WIDTH)]
+    parts += [wrapped(_sides(result), width), textwrap.fill("reading: " + result.reading, width or WIDTH)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _head(found, data, width):
+def _head(result, data, width):
     lines = [printable(f"{side}: {name} ({arithmetic})")
-             for side, name, arithmetic in zip("AB", (found.a, found.b), found.arithmetic)]
+             for side, name, arithmetic in zip("AB", (result.a, result.b), result.arithmetic)]
     on = f"{printable(data)}: " if data else ""
-    share = f"{found.divergent} of {found.samples} samples differ" if found.first else "no difference"
-    lines.append(f"{on}{share} in {', '.join(found.decides)}; {found.samples} samples of {found.steps_said}")
+    lines.append(f"{on}{_what_differs(result)}; {many(result.samples, 'sample')} of {result.steps_said}")
     lines = [textwrap.fill(line, width) if len(line) > width and width < WIDTH else line for line in lines]
-    lines += [textwrap.fill(note, width) for note in found.notes]
-    for side, names in zip("AB", found.unmatched):
+    lines += [textwrap.fill(note, width) for note in result.notes]
+    for side, names in zip("AB", result.unmatched):
         if names:
             lines.append(textwrap.fill(f"only in {side}, not compared: {printable(', '.join(names))}", width))
     return "\n".join(lines)
 
 
-def _first(found, width):
-    first = found.first
+def _what_differs(result):
+    if result.equal:
+        return f"no difference in {', '.join(result.decides)}"
+    equal = [variable for variable in result.decides if variable not in result.differing]
+    none = f", none in {', '.join(equal)}" if equal else ""
+    return f"{result.divergent} of {many(result.samples, 'sample')} differ in {', '.join(result.differing)}{none}"
+
+
+def _first(result, width):
+    first = result.first
     axes = ("c", "y", "x") if len(first.position) == 3 else ("c", "x")
     place = ", ".join(f"{axis} {value}" for axis, value in zip(axes, first.position))
     other = "" if first.layer_b == first.layer else f" (in B {first.layer_b})"
@@ -90,20 +97,20 @@ def _value(value, integer=None):
     return f"{value:.9g}" + ("" if integer is None else f" = {integer} steps")
 
 
-def _spread(found, width):
-    steps = _chosen(found.first.step, max(len(layer.spikes) for layer in found.layers))
+def _spread(result, width):
+    steps = _chosen(result.first.step, max(len(layer.spikes) for layer in result.layers))
     parts = []
     tables = [("whose spikes differ", "spikes")]
-    if any(layer.spread != layer.spikes for layer in found.layers):
+    if any(layer.spread != layer.spikes for layer in result.layers):
         tables.insert(0, ("that differ in anything that decides", "spread"))
     for what, key in tables:
         rows = [
             (layer.name, f"{layer.neurons}", *(_share(getattr(layer, key)[t]) for t in steps))
-            for layer in found.layers if any(getattr(layer, key))
+            for layer in result.layers if any(getattr(layer, key))
         ]
         if rows:
             columns = ("layer", "neurons", *(f"step {t}" for t in steps))
-            parts.append(f"share of neurons {what}, in sample {found.first.sample}\n\n"
+            parts.append(f"share of neurons {what}, in sample {result.first.sample}; steps are counted from 0\n\n"
                          + aligned_table(columns, rows, width, ("neurons",)).rstrip())
     return "\n\n".join(parts)
 
@@ -125,35 +132,35 @@ def _share(value):
     return f"{100 * value:.{1 if value < 0.0995 else 0}f} %"
 
 
-def _drift(found, width):
+def _drift(result, width):
     """Largest differences, where there are any that do not decide."""
     kinds = [v for v in ("currents", "potentials", "residuals", "outputs")
-             if any(layer.drift.get(v) for layer in found.layers)]
+             if any(layer.drift.get(v) for layer in result.layers)]
     if not kinds:
         return ""
     rows = [(layer.name, *(f"{layer.drift[v]:.3g}" if v in layer.drift else "" for v in kinds))
-            for layer in found.layers if any(layer.drift.get(v) for v in kinds)]
+            for layer in result.layers if any(layer.drift.get(v) for v in kinds)]
     title = "largest difference before the first divergence of a sample, in units of the membrane"
     return wrapped(title, width) + "\n\n" + aligned_table(("layer", *kinds), rows, width).rstrip()
 
 
-def _sides(found):
+def _sides(result):
     lines = []
-    if found.first is not None and found.predictions is not None:
-        shown = [f"{side} {p}" for side, p in zip("AB", found.predictions) if p is not None]
-        label = "" if found.label is None else f" (label {found.label})"
-        lines.append(f"prediction for sample {found.first.sample}: {', '.join(shown)}{label}")
-    if found.equal_predictions is not None:
-        changed = "".join(f" {i}," for i in found.changed_predictions).rstrip(",")
-        more = found.samples - found.equal_predictions - len(found.changed_predictions)
-        lines.append(f"equal predictions: {found.equal_predictions} of {found.samples}"
+    if result.first is not None and result.predictions is not None:
+        shown = [f"{side} {p}" for side, p in zip("AB", result.predictions) if p is not None]
+        label = "" if result.label is None else f" (label {result.label})"
+        lines.append(f"prediction for sample {result.first.sample}: {', '.join(shown)}{label}")
+    if result.equal_predictions is not None:
+        changed = "".join(f" {i}," for i in result.changed_predictions).rstrip(",")
+        more = result.samples - result.equal_predictions - len(result.changed_predictions)
+        lines.append(f"equal predictions: {result.equal_predictions} of {result.samples}"
                      + (f"; not in samples{changed}" if changed else "") + (", ..." if more else ""))
-    if found.accuracy[0] is not None:
-        shown = [f"{side} {share_percent(a)}" for side, a in zip("AB", found.accuracy) if a is not None]
+    if result.accuracy[0] is not None:
+        shown = [f"{side} {share_percent(a)}" for side, a in zip("AB", result.accuracy) if a is not None]
         lines.append(f"accuracy: {', '.join(shown)}")
-    if found.differences:
+    if result.differences:
         lines.append("the models differ in:")
-        lines += [f"  {printable(text)}" for text in found.differences[:10]]
-        if len(found.differences) > 10:
-            lines.append(f"  and {len(found.differences) - 10} more")
+        lines += [f"  {printable(text)}" for text in result.differences[:10]]
+        if len(result.differences) > 10:
+            lines.append(f"  and {len(result.differences) - 10} more")
     return "\n".join(lines)

@@ -23,13 +23,17 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim import formats
-from eventsim.arguments import mapping
+from eventsim.arguments import instance_of, integer, known_names, mapping, names_of, several, shown
+from eventsim.comparison.pairing import VARIABLES
 from eventsim.errors import DataError
-from eventsim.runs.file import RECORDING
+from eventsim.runs.file import RECORDING, stored_json
+from eventsim.runs.summary import RunSummary
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import npz_header_of_any_order, npz_member
-from eventsim.storage.reading import HoldsFile, reading, refuse_special
+from eventsim.storage.reading import HoldsFile, one_line, reading, refuse_special
+from eventsim.tensors import as_array
+from eventsim.text import many
 
 MAX_MEMBERS = 10_000  # arrays in one file
 MAX_DEPTH = 8  # of groups
@@ -65,7 +69,7 @@ def open_trace(path):
         else:
             root = stack.enter_context(open_hdf5(path, DataError))
             if "format" in root and root.text("format") == RECORDING:
-                yield Trace(_recorded_arrays(root), str(path), _recorded_units(root))
+                yield Trace(_recorded_arrays(root), str(path), _recorded_units(root), **_settings(root, path))
             else:
                 yield Trace(_hdf5_arrays(root), str(path))
 
@@ -75,12 +79,28 @@ class Trace:
 
     arrays: name -> array, or whatever has shape, dtype and takes slices. name: for messages.
     steps_per_unit: layer -> float64 (C,), where integers of it are known to be state steps.
+    precision, chip: the arithmetic in which it was computed, as the file of a run says it, chip being a name; None
+        where that is not known. class_names: of the model that was run, () where that is not known.
+
+    >>> import numpy as np
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> model = Model({"in": Input((2,)), "n": Neuron(v_threshold=1.0)}, [("in", "n")], timesteps=3)
+    >>> x = np.array([[[1, 0], [0, 0], [1, 1]]])
+    >>> eventsim.compare(model, eventsim.Trace({"n/spikes": x}), x).equal
+    True
     """
 
-    def __init__(self, arrays: Dict[str, np.ndarray], name: str = "trace", steps_per_unit=None):
-        self.arrays = mapping(arrays, "arrays", "arrays by name")
-        self.name = name
-        self.steps_per_unit: Dict[str, np.ndarray] = mapping(steps_per_unit, "steps_per_unit", "arrays by the names of layers")
+    def __init__(self, arrays: Dict[str, np.ndarray], name: str = "trace", steps_per_unit=None,
+                 precision: Optional[str] = None, chip: Optional[str] = None, class_names=()):
+        arrays = mapping(arrays, "arrays", "arrays by name")
+        self.arrays = {name: _array_of(value, name) for name, value in arrays.items()}
+        self.name = instance_of(name, str, "name", "text")
+        self.steps_per_unit: Dict[str, np.ndarray] = mapping(
+            steps_per_unit, "steps_per_unit", "arrays by the names of layers")
+        self.precision = instance_of(precision, (str, type(None)), "precision", "the name of a precision, or None")
+        self.chip = instance_of(chip, (str, type(None)), "chip", "the name of a chip, or None")
+        self.class_names = names_of(class_names, "class_names", "names of classes")
         self._used = set()
         self._first: Optional[Series] = None
 
@@ -90,6 +110,9 @@ class Trace:
         Raises DataError for an array that does not fit the layer, or whose numbers of samples and
         steps are not those of the series before.
         """
+        instance_of(layer, str, "layer", "the name of a layer")
+        known_names([instance_of(variable, str, "variable", "text")], VARIABLES, "variable", DataError)
+        shape = tuple(integer(size, "shape", 1) for size in several(shape, "shape", "the shape of a layer"))
         plain = {"spikes": [layer], "outputs": ["outputs"]}.get(variable, [])
         for name in (f"{layer}/{variable}", f"{layer}.{variable}", *plain):
             if name in self.arrays:
@@ -118,26 +141,27 @@ class Trace:
 
     @cached_property
     def lengths(self) -> Optional[np.ndarray]:
-        """int64 (N,), steps of each sample, where the trace has "lengths"; else None. Raises DataError for those that
-        its series do not have."""
+        """int64 (N,), steps of each sample, where the trace has "lengths"; else None. Raises DataError for those
+        that its series do not have."""
         if self._first is None or "lengths" in self._used or "lengths" not in self.arrays:
             return None
-        found = np.asarray(self.arrays["lengths"][()])
-        if found.shape != (self.n_samples,) or found.dtype.kind not in "iu" or not (
-                1 <= found.min() and found.max() <= self.n_steps):
-            raise DataError(f"{self.name}: 'lengths' has shape {found.shape} and type {found.dtype}, expected a whole "
-                            f"number from 1 to {self.n_steps}, the steps of the others, for each of {self.n_samples} "
-                            "samples: mend it or leave it out")
+        lengths = np.asarray(self.arrays["lengths"][()])
+        if lengths.shape != (self.n_samples,) or lengths.dtype.kind not in "iu" or not (
+                1 <= lengths.min() and lengths.max() <= self.n_steps):
+            raise DataError(f"{self.name}: 'lengths' has shape {lengths.shape} and type {lengths.dtype}, expected "
+                            f"a whole number from 1 to {self.n_steps}, the steps of the others, for each of "
+                            f"{many(self.n_samples, 'sample')}: mend it or leave it out")
         self._used.add("lengths")
-        return found.astype(np.int64)
+        return lengths.astype(np.int64)
 
     def predictions(self) -> Optional[np.ndarray]:
         """int64 (N,) where the trace has whole numbers "predictions", one a sample; else None."""
-        found = self.arrays.get("predictions")
-        if found is None or tuple(found.shape) != (self.n_samples,) or found.dtype.kind not in "iu":
+        predictions = self.arrays.get("predictions")
+        shape = (self.n_samples,)
+        if predictions is None or predictions.dtype.kind not in "iu" or tuple(predictions.shape) != shape:
             return None
         self._used.add("predictions")
-        return np.asarray(found[()]).astype(np.int64)
+        return np.asarray(predictions[()]).astype(np.int64)
 
     def unused(self):
         """Names of the arrays that no series was made of."""
@@ -190,7 +214,8 @@ class Series:
         if self.variable == "spikes" and values.dtype.kind == "f":
             known = values[~np.isnan(values)]
             if np.isinf(known).any():
-                raise DataError(f"{self.name} has infinite values; spikes are whole levels: 0, 1, ... (NaN: not recorded)")
+                raise DataError(f"{self.name} has infinite values; spikes are whole levels: 0, 1, ... (NaN: not "
+                                "recorded)")
             if (known != np.floor(known)).any():
                 raise DataError(
                     f"{self.name} has fractional values; spikes are whole levels: 0, 1, ... "
@@ -199,43 +224,54 @@ class Series:
         return values.astype(np.int8) if values.dtype.kind == "b" else values
 
 
+def _array_of(value, name):
+    """Return what is sliced as an array is; anything else as an array. Raises DataError for what is none."""
+    if isinstance(getattr(value, "dtype", None), np.dtype) and hasattr(value, "shape"):
+        return value
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        reason = one_line(error)
+        raise DataError(f"arrays has {shown(name)}: {shown(value)}, which is no array ({reason})") from None
+
+
 # ---- the arrays of a file
 
 
 def _hdf5_arrays(root):
-    found = {}
-    _walk(root, "", found, MAX_DEPTH)
-    return found
+    arrays = {}
+    _walk(root, "", arrays, MAX_DEPTH)
+    return arrays
 
 
-def _walk(group, prefix, found, depth):
+def _walk(group, prefix, arrays, depth):
     for name in group.names():
-        if len(found) >= MAX_MEMBERS or depth == 0:
+        if len(arrays) >= MAX_MEMBERS or depth == 0:
             raise group.error(f"holds more than {MAX_MEMBERS} arrays, or {MAX_DEPTH} groups inside each other")
         if group.is_group(name):
-            _walk(group.group(name), f"{prefix}{name}/", found, depth - 1)
+            _walk(group.group(name), f"{prefix}{name}/", arrays, depth - 1)
         else:
-            found[prefix + name] = _Hdf5Array(group.dataset(name))
+            arrays[prefix + name] = _Hdf5Array(group.dataset(name))
 
 
 def _recorded_arrays(root):
     """Those of a file that `recording.Writer` made, under the names that a trace has."""
-    found = {}
+    arrays = {}
     for kind in ("spikes", *NUMERIC):
         if kind not in root:
             continue
         if kind == "outputs":
-            found[kind] = _Hdf5Array(root.dataset(kind))
+            arrays[kind] = _Hdf5Array(root.dataset(kind))
             continue
         for name in root.group(kind).names():
             member = root.group(kind)
-            found[f"{name}/{kind}"] = (
+            arrays[f"{name}/{kind}"] = (
                 _Planes(member.group(name)) if kind == "spikes"
                 else _Hdf5Array(member.dataset(name)))
     for name in ("predictions", "lengths"):
         if name in root:
-            found[name] = _Hdf5Array(root.dataset(name))
-    return found
+            arrays[name] = _Hdf5Array(root.dataset(name))
+    return arrays
 
 
 def _recorded_units(root):
@@ -244,6 +280,13 @@ def _recorded_units(root):
         return {}
     group = root.group("steps_per_unit")
     return {name: group.numbers(name) for name in group.names()}
+
+
+def _settings(root, path):
+    """Return in which arithmetic a run was made and what its classes are called, as arguments of `Trace`."""
+    summary = RunSummary.from_json(stored_json(root, "summary", dict), path)
+    return {"precision": root.text("precision"), "chip": summary.chip,
+            "class_names": tuple(map(str, summary.class_names))}
 
 
 class _Hdf5Array(HoldsFile):
@@ -263,13 +306,14 @@ class _Planes(_Hdf5Array):
     def __init__(self, group):
         dataset = group.dataset("planes")
         super().__init__(dataset)
-        held, logical, bits, signed = (
+        shape, logical, bits, signed = (
             dataset.wholes(name) for name in ("shape", "logical_shape", "bits", "signed"))
-        self._held = held, logical, bits[0], bool(signed[0])
+        self._held = shape, logical, bits[0], bool(signed[0])
         n_planes = bits[0] * (2 if signed[0] else 1)
-        expected = (n_planes, math.prod(held[1:]), (held[0] + 63) // 64)
-        if self.dtype != np.uint64 or self.shape[2:] != expected or math.prod(held) != math.prod(logical):
-            raise group.error(f"'planes' has shape {self.shape} and type {self.dtype}, which its attributes do not fit")
+        expected = (n_planes, math.prod(shape[1:]), (shape[0] + 63) // 64)
+        if self.dtype != np.uint64 or self.shape[2:] != expected or math.prod(shape) != math.prod(logical):
+            raise group.error(f"'planes' has shape {self.shape} and type {self.dtype}, which its attributes do "
+                              "not fit")
         self.shape, self.dtype = (*self.shape[:2], *logical), np.dtype(np.int32)
 
     def __getitem__(self, index):

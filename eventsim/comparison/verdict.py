@@ -11,7 +11,7 @@ import numpy as np
 
 from eventsim.comparison.pairing import synapses_into
 from eventsim.model.kinds import node_type
-from eventsim.text import share_percent
+from eventsim.text import many, share_percent
 
 FAR = 4  # times what rounding usually gives: what it can give; as often again: no rounding any more
 COARSE = 0.5  # of a threshold
@@ -20,54 +20,55 @@ SHIFTS = 8  # steps by which a layer's spikes are tried against each other
 WINDOW = 64  # steps around a divergence that are looked at for that
 
 
-def verdict(found, comparing) -> str:
+def verdict(result, comparing) -> str:
     """What a comparison suggests, in sentences."""
-    first = found.first
+    first = result.first
     if first is None:
-        return _nothing_differs(found)
-    said = [_cause(found, comparing)]
-    said += _overflown(found)
-    said += _weights_lost(comparing)
-    said += _on_the_way(found, comparing)
-    said += _suspicious(found, comparing, said[0])
+        return " ".join([_nothing_differs(result), *(f"{note}." for note in comparing.overridden)])
+    sentences = [_cause(result, comparing)]
+    sentences += _overflown(result)
+    sentences += _weights_lost(comparing)
+    sentences += _on_the_way(result, comparing)
+    sentences += _suspicious(result, comparing, sentences[0])
     if node_type(first.kind).fires() and not comparing.b.is_trace:
-        said += _shifted(comparing)
-    said.append(_outcome(found))
-    return " ".join(s for s in said if s)
+        sentences += _shifted(comparing)
+    sentences.append(_outcome(result))
+    sentences += [f"{note}." for note in comparing.overridden]
+    return " ".join(s for s in sentences if s)
 
 
-def _nothing_differs(found):
-    said = f"Nothing that decides ({', '.join(found.decides)}) differs in {found.samples} samples."
-    largest = max(((d, layer.name, v) for layer in found.layers for v, d in layer.drift.items()
-                   if v not in found.decides), default=(0.0, "", ""))
+def _nothing_differs(result):
+    text = f"Nothing that decides ({', '.join(result.decides)}) differs in {many(result.samples, 'sample')}."
+    largest = max(((d, layer.name, v) for layer in result.layers for v, d in layer.drift.items()
+                   if v not in result.decides), default=(0.0, "", ""))
     if largest[0]:
-        said += f" The largest drift is {largest[0]:.3g}, in the {largest[2]} of {largest[1]!r}."
-    return f"{said} {_outcome(found)}".strip()
+        text += f" The largest drift is {largest[0]:.3g}, in the {largest[2]} of {largest[1]!r}."
+    return f"{text} {_outcome(result)}".strip()
 
 
-def _outcome(found):
-    if found.equal_predictions is None:
+def _outcome(result):
+    if result.equal_predictions is None:
         return ""
-    changed = found.samples - found.equal_predictions
+    changed = result.samples - result.equal_predictions
     if not changed:
         return "No prediction changes."
-    said = f"{changed} of {found.samples} predictions change"
-    if found.accuracy[0] is None:
-        return f"{said}."
-    a, b = map(share_percent, found.accuracy)
-    return f"{said}; accuracy goes from {a} in A to {b} in B."
+    text = f"{changed} of {result.samples} predictions change"
+    if result.accuracy[0] is None:
+        return f"{text}."
+    a, b = map(share_percent, result.accuracy)
+    return f"{text}; accuracy goes from {a} in A to {b} in B."
 
 
-def _cause(found, comparing):
-    first = found.first
+def _cause(result, comparing):
+    first = result.first
     if node_type(first.kind).role == "input":
         return "The samples themselves differ: A is not given what B was."
     overflown = _not_finite(comparing, first)
     if overflown:
         return overflown
     if first.variable == "spikes" and all(first.decisions):
-        return _cause_of_a_spike(found, comparing)
-    return _cause_of_a_value(found, comparing)
+        return _cause_of_a_spike(result, comparing)
+    return _cause_of_a_value(result, comparing)
 
 
 def _not_finite(comparing, first):
@@ -79,17 +80,20 @@ def _not_finite(comparing, first):
             kinds = {side.program.precision for side in (comparing.a, comparing.b) if not side.is_trace}
             wider = "" if kinds == {"float64"} else "run in float64, or "
             return (f"The {variable} of {first.layer!r} are {' and '.join(infinite)}: numbers grew beyond what "
-                    f"{'float64' if kinds == {'float64'} else 'the arithmetic'} holds, which is no rounding; {wider}look "
-                    "for huge weights before this layer.")
+                    f"{'float64' if kinds == {'float64'} else 'the arithmetic'} holds, which is no rounding; "
+                    f"{wider}look for huge weights before this layer.")
     return ""
 
 
-def _cause_of_a_spike(found, comparing):
-    first, (a, b) = found.first, found.first.decisions
+def _cause_of_a_spike(result, comparing):
+    first, (a, b) = result.first, result.first.decisions
     magnitude = max(abs(a.potential), abs(b.potential), abs(a.threshold), abs(b.threshold))
     sides = (comparing.a, first.layer), (comparing.b, first.layer_b)
     alike = not comparing.b.is_trace and comparing.a.arithmetic == comparing.b.arithmetic
     apart = abs(a.potential - b.potential)
+    if not comparing.knows_rounding:
+        return (f"The potentials are {abs(a.margin):.3g} and {abs(b.margin):.3g} from A's threshold and differ by "
+                f"{apart:.3g}; what rounding gives in B ({comparing.b.describe()}) is not known here.")
     if abs(a.threshold - b.threshold) > (
             0 if alike else 2 * sum(_grain(side, name, first.neuron, magnitude) for side, name in sides)):
         return (f"The thresholds differ: {a.threshold:.6g} in A, {b.threshold:.6g} in B; "
@@ -97,16 +101,17 @@ def _cause_of_a_spike(found, comparing):
     if apart == 0 and a.threshold == b.threshold:
         return _cause_of_a_decision(comparing, first, a, b)
     if alike:
-        return _cause_of_a_value(found, comparing)
+        return _cause_of_a_value(result, comparing)
     usual = sum(_rounding(comparing, side, name, first.neuron, first.step, magnitude) for side, name in sides)
     near = f"{abs(a.margin):.3g} and {abs(b.margin):.3g} from the threshold"
-    where = f"the inputs were equal, so look at {_suspects(found, comparing)}"
+    where = f"the inputs were equal, so look at {_suspects(result, comparing)}"
     if apart <= usual:
-        said = (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
+        text = (f"First differs by rounding: the potentials are {near} and differ by {apart:.3g}; rounding "
                 f"can give about {usual:.1g} here. ")
         if usual > COARSE * abs(a.threshold):
-            return said + f"That is not small beside the threshold {a.threshold:.3g}: too coarse for {first.layer!r}."
-        return said + "How far it spreads says whether that matters."
+            return (f"{text}That is not small beside the threshold {a.threshold:.3g}: too coarse for "
+                    f"{first.layer!r}.")
+        return text + "How far it spreads says whether that matters."
     if apart <= FAR * usual:
         return (f"The potentials are {near} and differ by {apart:.3g}, somewhat more than rounding can give "
                 f"here (about {usual:.1g}): probably rounding, else {where}.")
@@ -135,17 +140,17 @@ def _cause_of_a_decision(comparing, first, a, b):
             f"and refractory of {first.layer!r}.")
 
 
-def _cause_of_a_value(found, comparing):
-    first = found.first
+def _cause_of_a_value(result, comparing):
+    first = result.first
     a, b = first.values
     gap = f" by {abs(a - b):.3g}" if a is not None and b is not None else ""
-    said = f"The {first.variable} of {first.layer!r} differ{gap}"
-    look = f"look at {_suspects(found, comparing)}."
+    text = f"The {first.variable} of {first.layer!r} differ{gap}"
+    look = f"look at {_suspects(result, comparing)}."
     if comparing.b.is_trace:
-        return f"{said}, and nothing before that the trace holds. {_how_close(comparing, first)}L{look[1:]}"
+        return f"{text}, and nothing before that the trace holds. {_how_close(comparing, first)}L{look[1:]}"
     if comparing.a.arithmetic != comparing.b.arithmetic:
-        return f"{said}: {look}"
-    return (f"Both sides compute alike, so this is no rounding: {said[0].lower()}{said[1:]}, and nothing before; "
+        return f"{text}: {look}"
+    return (f"Both sides compute alike, so this is no rounding: {text[0].lower()}{text[1:]}, and nothing before; "
             + look + _other_steps(comparing, first))
 
 
@@ -156,8 +161,8 @@ def _other_steps(comparing, first):
              if node_type(first.kind).integrates()]
     if len(set(units)) < 2:
         return ""
-    return (f" A counts this neuron in {units[0]:.6g} steps a unit, B in {units[1]:.6g}, chosen from their weights: "
-            "everything in it is rounded otherwise.")
+    return (f" A counts this neuron in {units[0]:.6g} steps a unit, B in {units[1]:.6g}, chosen from their "
+            "weights: everything in it is rounded otherwise.")
 
 
 def _how_close(comparing, first):
@@ -166,16 +171,19 @@ def _how_close(comparing, first):
     if first.variable != "spikes" or own is None:
         return ""
     magnitude = max(abs(own.potential), abs(own.threshold))
-    usual = _rounding(comparing, comparing.a, first.layer, first.neuron, first.step, magnitude)
     where = f"A's potential is {abs(own.margin):.3g} {'beyond' if own.margin >= 0 else 'short of'} the threshold"
+    if not comparing.knows_rounding:
+        return f"{where}. "
+    sides = [comparing.a, *([comparing.b] if comparing.b.estimator is not None else [])]
+    usual = sum(_rounding(comparing, side, first.layer, first.neuron, first.step, magnitude) for side in sides)
     if abs(own.margin) <= usual:
         return f"{where}: so near that rounding may decide. "
     return f"{where}, more than rounding can give (about {usual:.1g}). "
 
 
-def _suspects(found, comparing):
+def _suspects(result, comparing):
     """What can make a variable differ when everything before it is equal."""
-    first, node = found.first, comparing.a.model.nodes[found.first.layer]
+    first, node = result.first, comparing.a.model.nodes[result.first.layer]
     layer, ways = first.layer, _ways_in(comparing, first)
     if not node_type(first.kind).integrates():
         return f"{layer!r} ({first.kind}) and the delays of its edges"
@@ -190,7 +198,7 @@ def _suspects(found, comparing):
     }
     look |= {variable: f"{fields} of {layer!r}" for variable, fields in node.decides_by.items()}
     compared = {v for pair in comparing.pairs if pair.a.name == layer for v in pair.variables}
-    missing = [v for v in ("currents", "potentials") if v not in compared or v not in found.decides]
+    missing = [v for v in ("currents", "potentials") if v not in compared or v not in result.decides]
     order = [v for v in look if v in missing or v == first.variable]
     return "; ".join(look[v] for v in order[: order.index(first.variable) + 1])
 
@@ -207,7 +215,8 @@ def _ways_in(comparing, first):
 def _grain(side, layer, neuron, magnitude):
     """The step between neighbouring numbers of a membrane (neuron None: of the coarsest channel), in
     its unit. magnitude: of the numbers, for floats."""
-    if side.is_trace:
+    side = side.estimator if side.is_trace else side
+    if side is None:
         return 1e-6 * magnitude
     stage = side.program.stages[layer]
     if side.program.dtype.kind == "f":
@@ -219,7 +228,8 @@ def _grain(side, layer, neuron, magnitude):
 def _rounding(comparing, side, layer, neuron, step, magnitude):
     """What rounding of this side can add up to in a potential, FAR times the usual; as `_grain`."""
     grain = _grain(side, layer, neuron, magnitude)
-    if side.is_trace:
+    side = side.estimator if side.is_trace else side
+    if side is None:
         return grain
     program, node = side.program, side.model.nodes[layer]
     stage = program.stages[layer]
@@ -234,55 +244,57 @@ def _rounding(comparing, side, layer, neuron, step, magnitude):
     return FAR * (0.5 * weight * walk + grain) * remembered
 
 
-def _overflown(found):
+def _overflown(result):
     """Numbers that left their widths."""
-    said = []
+    sentences = []
     for side in "AB":
-        here = [f"the {o.quantity} of {o.layer!r} needs {o.needed} bits and has {o.bits} ({o.then}, {o.times} times)"
-                for o in found.overflows if o.side == side]
+        here = [f"the {o.quantity} of {o.layer!r} needs {o.needed} bits and has {o.bits} ({o.then}, "
+                f"{many(o.times, 'time')})"
+                for o in result.overflows if o.side == side]
         if here:
             more = f", and {len(here) - 3} more" if len(here) > 3 else ""
-            said.append(f"Overflow in {side}, which is no rounding: {'; '.join(here[:3])}{more}.")
-    return said
+            sentences.append(f"Overflow in {side}, which is no rounding: {'; '.join(here[:3])}{more}.")
+    return sentences
 
 
 def _weights_lost(comparing):
     """Weights that a chip's range has cut off, layers of which rounding made many 0, constants that it changed."""
-    said = []
+    sentences = []
     for side in (comparing.a, comparing.b):
         noted = {} if side.is_trace else side.program.rounding
         clipped = [f"{r.n_clipped} of {r.n_weights} into {name!r}" for name, r in noted.items() if r.n_clipped]
         zeroed = [f"{r.n_zeroed} of {r.n_weights} into {name!r}" for name, r in noted.items()
                   if r.n_zeroed > MANY * r.n_weights]
         if clipped:
-            said.append(f"Weights are clipped to the chip's range in {side.label}: {', '.join(clipped)}.")
+            sentences.append(f"Weights are clipped to the chip's range in {side.label}: {', '.join(clipped)}.")
         if zeroed:
-            said.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
-        changed = [one.as_text(constant, repr(name)) for name, r in noted.items() for constant, one in r.constants.items()]
+            sentences.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
+        changed = [change.as_text(constant, repr(name)) for name, r in noted.items()
+                   for constant, change in r.constants.items()]
         if changed:
-            said.append(f"Integers change constants in {side.label}: {', '.join(changed)}.")
-    return said
+            sentences.append(f"Integers change constants in {side.label}: {', '.join(changed)}.")
+    return sentences
 
 
-def _on_the_way(found, comparing):
+def _on_the_way(result, comparing):
     """What the two models say differently on the way into the layer."""
-    into = synapses_into(comparing.a.model, found.first.layer)
+    into = synapses_into(comparing.a.model, result.first.layer)
     here = [difference.text for difference in comparing.differences if difference.node in into]
     more = f" (and {len(here) - 3} more)" if len(here) > 3 else ""
     return [f"The models differ there in {'; '.join(here[:3])}{more}."] if here else []
 
 
-def _suspicious(found, comparing, said):
+def _suspicious(result, comparing, cause):
     """Layers whose potentials were too far apart for rounding while all spikes were still equal."""
-    if comparing.b.is_trace or comparing.a.arithmetic == comparing.b.arithmetic or found.decides != ("spikes",):
+    if comparing.b.is_trace or comparing.a.arithmetic == comparing.b.arithmetic or result.decides != ("spikes",):
         return []
     far = []
-    for pair, layer in zip(comparing.pairs, found.layers):
+    for pair, layer in zip(comparing.pairs, result.layers):
         drift, node = layer.drift.get("potentials"), comparing.a.model.nodes[layer.name]
-        if not drift or "far more" in said and layer.name == found.first.layer:
+        if not drift or "far more" in cause and layer.name == result.first.layer:
             continue
         magnitude = float(np.max(np.abs(getattr(node, "v_threshold", 1.0))))
-        usual = sum(_rounding(comparing, side, name, None, found.steps - 1, magnitude)
+        usual = sum(_rounding(comparing, side, name, None, result.steps - 1, magnitude)
                     for side, name in ((comparing.a, layer.name), (comparing.b, layer.name_b)))
         if drift > usual:
             far.append(f"{layer.name!r} ({drift:.3g}, rounding can give about {usual:.1g})")

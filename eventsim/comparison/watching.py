@@ -1,7 +1,7 @@
 """Watching: runs two sides step by step and notes for every sample where they first differ."""
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Dict, List, Set
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Watch:
     step, rank, neuron: int64 (n,), of each sample's first divergence; step NEVER where there is none.
     drift: float64 (n, rules), largest abs(a - b) before it. spread, spikes: per layer of A, int64
     (n, steps): neurons that differ in what decides, and in their spikes; 0 where it is not wanted.
+    differing: the variables that decide and differ in any sample, at any step.
     """
 
     def __init__(self, rules: List[ComparisonRule], n: int, steps: int, spread: bool = True):
@@ -49,6 +50,7 @@ class Watch:
         names = {rule.pair.a.name for rule in rules}
         self.spread: Dict[str, np.ndarray] = {name: np.zeros((n, steps), np.int64) for name in names}
         self.spikes = {name: np.zeros((n, steps), np.int64) for name in names}
+        self.differing: Set[str] = set()
 
     @property
     def diverged(self) -> np.ndarray:
@@ -74,6 +76,7 @@ class Watch:
             return
         name = rule.pair.a.name
         if rule.decides:
+            self.differing.add(rule.variable)
             self._note(rank, during.start, mask)
             if self._spreads:
                 united[name] = united[name] | mask if name in united else mask
@@ -89,8 +92,8 @@ class Watch:
             self.neuron[i] = mask[i, step[i] - first].argmax()
 
     def _see_drift(self, rank, first, n_steps, values):
-        """Keep the largest distance before each sample's divergence: most diverge early, and the rest of their steps
-        is not looked at."""
+        """Keep the largest distance before each sample's divergence: most diverge early, and the rest of their
+        steps is not looked at."""
         step, ends = first + np.arange(n_steps), self.step[:, None]
         counts = (step < ends) | ((step == ends) & (rank < self.rank)[:, None])
         samples, steps = counts.any(axis=1), int(counts.sum(axis=1).max())

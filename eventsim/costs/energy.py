@@ -67,17 +67,17 @@ class Cost:
 
     @property
     def traffic(self) -> float:
-        """Of all memories."""
+        """Joule of the traffic of all memories."""
         return sum(self.memory.values())
 
     @property
     def arithmetic(self) -> float:
-        """Without memory."""
+        """Joule of all arithmetic, without memory."""
         return self.additions + self.products + self.updates
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """Joule of arithmetic and memory together."""
         return self.arithmetic + self.traffic
 
     def __add__(self, other):
@@ -88,7 +88,7 @@ class Cost:
                     self.updates + other.updates, memory)
 
     def summary(self) -> CostSummary:
-        """As plain numbers."""
+        """Return it as plain numbers."""
         return CostSummary(self.additions, self.products, self.updates, self.traffic, self.total,
                            dict(self.memory))
 
@@ -119,7 +119,7 @@ class LayerEnergy:
         return crossing(self.fixed.total, self.slope, self.ann.total)
 
     def summary(self) -> EnergyOfAll:
-        """As plain numbers."""
+        """Return it as plain numbers."""
         return EnergyOfAll(*astuple(self.cost.summary()), self.ann.total, self.ann_bits, self.rate,
                            self.crossing_rate, self.ann.summary())
 
@@ -135,16 +135,16 @@ class EnergyReport:
     baseline: str
 
     def summary(self) -> EnergySummary:
-        """As plain numbers."""
+        """Return it as plain numbers."""
         layers = [EnergyOfLayer(layer.name, **_fields(layer.summary())) for layer in self.layers]
         return EnergySummary(self.table, "joule per sample", tuple(layers), self.total.summary(), self.baseline)
 
     def as_json(self) -> Dict:
-        """What `eventsim run --json` has under "energy"."""
+        """Return what `eventsim run --json` has under "energy"."""
         return to_json(self.summary())
 
     def as_text(self, width: Optional[int] = None) -> str:
-        """The table that a person reads."""
+        """Return the table that a person reads."""
         return self.summary().as_text(width)
 
 
@@ -157,7 +157,7 @@ def _macs(n):
 
 
 def crossing(fixed, slope, baseline) -> Optional[float]:
-    """The rate r with fixed + slope * r = baseline, or None where none from 0 (excluded) to 1 is."""
+    """Return the rate r with fixed + slope * r = baseline, or None where there is none in (0, 1]."""
     if slope <= 0 or baseline <= fixed:
         return None
     rate = (baseline - fixed) / slope
@@ -166,7 +166,7 @@ def crossing(fixed, slope, baseline) -> Optional[float]:
 
 def assess(model: Model, counts: Counts, precision: str, table=DEFAULT, chip=None,
            weight_bits=None) -> EnergyReport:
-    """The energy of a run.
+    """Return the energy of a run.
 
     counts: of any number of samples, with the model's layers. precision: "float32", "float64",
     "int8" or "fixed". table: an EnergyTable, a name, or a path. chip: the chip's of a "fixed" run,
@@ -221,7 +221,7 @@ class _Assessment:
         return EnergyReport(self.table.name, layers, total, baseline)
 
     def layer(self, name):
-        """LayerEnergy of one row of the counts."""
+        """Return the LayerEnergy of one row of the counts."""
         row = {count: value / self.samples for count, value in self.counts.layer_totals(name).items()}
         branches = self.branches(name)
         rate = _rate(row["synops"], row["dense_macs"])
@@ -235,7 +235,7 @@ class _Assessment:
     # ---- event-driven
 
     def fixed_cost(self, name, row):
-        """What the layer costs without a single event."""
+        """Return what the layer costs without a single event."""
         add = self.table.addition(self.kind, self.state_bits)
         multiply = self.table.multiplication(self.kind, self.state_bits, self.state_bits)
         n_states, node = self.counts.neurons[name], self.model.nodes[name]
@@ -250,7 +250,7 @@ class _Assessment:
         )
 
     def driven_cost(self, branches, row, width):
-        """What the events that reach the layer cost."""
+        """Return what the events that reach the layer cost."""
         cost = self.synaptic_cost(branches, row["additions"], row["macs"], width)
         for branch in branches:
             for emitter in branch.emitters:
@@ -259,7 +259,7 @@ class _Assessment:
         return cost
 
     def synaptic_cost(self, branches, additions, macs, width):
-        """Additions, products, and the weights, of so many bits, that they read."""
+        """Return the cost of additions and products, and of the weights, of `width` bits, that they read."""
         add = self.table.addition(self.kind, self.state_bits)
         multiply = self.table.multiplication(self.kind, self.state_bits, self.state_bits)
         bits = (additions + macs) * width
@@ -267,7 +267,7 @@ class _Assessment:
                     _traffic(self.weight_level(branches, width), bits))
 
     def slope_without_events(self, branches, row, width):
-        """Joule per unit of the rate where no event has come: one addition per synop is assumed."""
+        """Return joule per unit of the rate where no event has come: one addition per synop is assumed."""
         if not row["dense_macs"]:
             return 0.0
         real = any(self.is_real(e) for branch in branches for e in branch.emitters)
@@ -279,13 +279,13 @@ class _Assessment:
         return cost.total
 
     def messages(self, emitter, events):
-        """So many messages written and read."""
+        """Return the cost of writing and reading a message for each event."""
         bits = self.message_bits(emitter)
         level = self.table.level(self.counts.neurons[emitter] * bits)
         return Cost(memory=_traffic(level, 2 * events * bits))
 
     def message_bits(self, emitter):
-        """Address and level of one event."""
+        """Return the bits of one event's address and level."""
         address = (self.counts.neurons[emitter] - 1).bit_length()
         if self.is_real(emitter):
             return address + self.state_bits
@@ -296,7 +296,7 @@ class _Assessment:
     # ---- the baseline
 
     def dense_cost(self, name, branches, width):
-        """The same layer without spikes, all passes of one sample."""
+        """Return the cost of the same layer without spikes, in all passes of one sample."""
         if not branches:
             return Cost()
         add = self.table.addition(self.kind, self.state_bits)
@@ -310,8 +310,8 @@ class _Assessment:
             products += synapses * self.table.multiplication(
                 self.kind, width, bits if self.kind == "integer" else width)
             for emitter in branch.emitters:
-                held = self.counts.neurons[emitter] * self.activation_bits(emitter)
-                activations += Cost(memory=_traffic(self.table.level(held), 2 * held * self.passes))
+                stored_bits = self.counts.neurons[emitter] * self.activation_bits(emitter)
+                activations += Cost(memory=_traffic(self.table.level(stored_bits), 2 * stored_bits * self.passes))
         weights = macs * width / self.table.dense_weight_reuse
         times = PICO * self.passes
         return activations + Cost(
@@ -321,7 +321,7 @@ class _Assessment:
         )
 
     def synapses(self, name):
-        """Synapses of one synaptic node; of channel attention, those of its projection and one
+        """Return how many synapses one synaptic node has: of channel attention, those of its projection and one
         product per output."""
         if name is None:
             return 0
@@ -333,7 +333,7 @@ class _Assessment:
         return projection + int(np.prod(self.model.shapes[name]))
 
     def activation_bits(self, emitter):
-        """Width in which one number says what the emitter's spikes say in a pass."""
+        """Return the width of one number that says what the emitter's spikes say in a pass."""
         node = self.model.nodes[emitter]
         if self.is_real(emitter):
             return self.state_bits
@@ -346,36 +346,36 @@ class _Assessment:
     # ---- the graph
 
     def branches(self, name):
-        """Synapses into a layer, as the model has them."""
-        found, waiting = [], self.sources(name)
+        """Return the branches of synapses into a layer, as the model has them."""
+        branches, waiting = [], self.sources(name)
         while waiting:
             name = waiting.pop()
             if self.model.nodes[name].role in ("synapses", "attention"):
                 source = self.model.incoming(name)[0].source
                 if self.model.kinds[source] == "current":  # a dense network weighs the sums, too
-                    found.append(_Branch(name, ()))
+                    branches.append(_Branch(name, ()))
                     waiting.append(source)
                 else:
-                    found.append(_Branch(name, self.emitters(source)))
+                    branches.append(_Branch(name, self.emitters(source)))
             elif self.model.kinds[name] == "current":
                 waiting += self.sources(name)
             else:
-                found.append(_Branch(None, self.emitters(name)))
-        return found
+                branches.append(_Branch(None, self.emitters(name)))
+        return branches
 
     def emitters(self, name):
-        """Layers whose events reach a node without passing a synapse."""
-        found, waiting = {}, [name]
+        """Return the names of the layers whose events reach a node without passing a synapse."""
+        names, waiting = {}, [name]
         while waiting:
             name = waiting.pop()
             if self.model.nodes[name].fires() or name == self.model.input:
-                found[name] = None
+                names[name] = None
             else:
                 waiting += self.sources(name)
-        return tuple(found)
+        return tuple(names)
 
     def sources(self, name):
-        """What a node reads, the first last: to be taken from the end."""
+        """Return the nodes that a node reads, in reverse order, to be taken from the end."""
         return [edge.source for edge in reversed(self.model.incoming(name))]
 
     def level_bits(self, emitter):
@@ -387,7 +387,7 @@ class _Assessment:
         return self.model.kinds[emitter] == "real"
 
     def weight_level(self, branches, width):
-        """The memory that holds all weights of a layer, of so many bits each."""
+        """Return the memory that holds all weights of a layer, of so many bits each."""
         sizes = [getattr(self.model.nodes[b.node], "weight", None) for b in branches if b.node]
         return self.table.level(width * sum(w.size for w in sizes if w is not None))
 

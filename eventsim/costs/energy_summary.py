@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
+from eventsim.arguments import width_of
 from eventsim.storage.json_fields import member
 from eventsim.text import aligned_table, joule, NONE, share_decimals, wrapped
 
@@ -59,15 +60,17 @@ class EnergySummary:
     baseline: Optional[str] = None
 
     def as_text(self, width: Optional[int] = None) -> str:
-        """The table that a person reads, in lines of at most `width` characters; None: of any length."""
+        """Return the table that a person reads, in lines of at most `width` characters; None: of any length."""
+        width = width_of(width)
         columns = ("layer", "additions", "products", "updates", "memory", "total", "dense", "bits",
                    "rate", "crosses at")
         rows = [_row(layer.name, layer) for layer in self.layers] + [_row("total", self.total)]
         return (
             aligned_table(columns, rows, width, LEFT_OUT)
-            + wrapped(f"per sample, by {self.table}; dense: {self.baseline}\n"
-                      "rate: share of the synapses that inputs fire into per step; event-driven wins below the rate "
-                      "at which both cross", width)
+            + wrapped(f"per sample, by {self.table or 'an unknown table'}; "
+                      f"dense: {self.baseline or 'of unknown kind'}\n"
+                      "rate: share of the synapses that inputs fire into per step; event-driven wins below the "
+                      "rate at which both cross", width)
         )
 
 
@@ -81,7 +84,8 @@ def _row(name, energy):
     elif not synapses:
         crosses = NONE
     else:  # what costs less at every rate costs less at this one
-        crosses = "never less" if energy.total >= energy.ann_total else "always less"
+        known = energy.total is not None and energy.ann_total is not None
+        crosses = NONE if not known else "never less" if energy.total >= energy.ann_total else "always less"
     return (
         name, joule(energy.additions), joule(energy.products), joule(energy.updates), joule(energy.memory),
         joule(energy.total), joule(energy.ann_total) if synapses else NONE,

@@ -9,11 +9,14 @@ from math import isfinite
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from eventsim.arguments import finite_number, integer
 from eventsim.errors import ModelError
+from eventsim.model.parameters import choice
 from eventsim.storage.json_record import JsonRecords
 
 DEFAULT = "horowitz_45nm"
 MAX_BITS = 128
+KINDS = ("float", "integer")
 ARITHMETIC = ("float_addition", "float_multiplication", "integer_addition", "integer_multiplication")
 
 
@@ -53,6 +56,11 @@ class EnergyTable:
         that holds something serves all of its traffic.
 
     Raises ModelError, naming the field.
+
+    >>> from eventsim.costs.energy_table import find_energy_table
+    >>> table = find_energy_table("horowitz_45nm")
+    >>> table.addition("float", 32), table.multiplication("integer", 8, 8)
+    (0.9, 0.2)
     """
 
     name: str
@@ -79,30 +87,42 @@ class EnergyTable:
         object.__setattr__(self, "memory", _levels(self.memory))
 
     def addition(self, kind, bits) -> float:
-        """Picojoule of one addition of `kind` ("float" or "integer") at a width in bits."""
-        return _at(getattr(self, kind + "_addition"), kind, bits, 1)
+        """Return the picojoule of one addition of `kind` ("float" or "integer") at a width in bits. Raises
+        ModelError for others."""
+        return _figure_at(getattr(self, _kind(kind) + "_addition"), kind, _width(bits, "bits"), 1)
 
     def multiplication(self, kind, bits, other) -> float:
-        """Picojoule of one product of two numbers of `kind`, `bits` and `other` bits wide."""
-        if kind == "float":
-            return _at(self.float_multiplication, kind, max(bits, other), 2)
-        return _at(self.integer_multiplication, kind, bits * other, 2)
+        """Return the picojoule of one product of two numbers of `kind`, `bits` and `other` bits wide. Raises
+        ModelError for others."""
+        bits, other = _width(bits, "bits"), _width(other, "other")
+        if _kind(kind) == "float":
+            return _figure_at(self.float_multiplication, kind, max(bits, other), 2)
+        return _figure_at(self.integer_multiplication, kind, bits * other, 2)
 
     def update(self, kind, bits) -> float:
-        """Picojoule of one neuron update without its products."""
+        """Return the picojoule of one neuron update without its products; errors as `addition`."""
         return self.addition(kind, bits) if self.neuron_update is None else float(self.neuron_update)
 
     def level(self, bits) -> MemoryLevel:
-        """The smallest memory that holds so many bits."""
+        """Return the smallest memory that holds so many bits. Raises ModelError for what is no number of bits."""
+        bits = finite_number(bits, "bits", ModelError)
         return next(level for level in self.memory if level.bytes is None or 8 * level.bytes >= bits)
 
     def as_json(self) -> str:
-        """The text of a table's file."""
+        """Return the text of a table's file."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
 
-def _at(figures, kind, size, power):
-    """The figure at a size, which is a width to that power (integers), or a width (floats)."""
+def _kind(kind):
+    return choice(kind, "kind", KINDS)
+
+
+def _width(bits, name):
+    return integer(bits, name, 1, error=ModelError)
+
+
+def _figure_at(figures, kind, size, power):
+    """Return the energy at a size: a width to the given power for integers, a width for floats."""
     points = sorted((int(bits), energy) for bits, energy in figures.items())
     if kind == "float":
         return next((energy for bits, energy in points if bits >= size), points[-1][1])
@@ -123,22 +143,22 @@ def _energy(value, name, what="picojoule, a number"):
     return value
 
 
-def _figures(found, name):
-    """Checked figures; widths as text, as JSON has them."""
-    if not isinstance(found, dict) or not found:
-        raise ModelError(f'{name} is {found!r}, expected widths in bits with picojoule, such as {{"32": 0.9}}')
+def _figures(values, name):
+    """Return checked figures, with widths as text, as JSON has them. Raises ModelError for others."""
+    if not isinstance(values, dict) or not values:
+        raise ModelError(f'{name} is {values!r}, expected widths in bits with picojoule, such as {{"32": 0.9}}')
     figures = {}
-    for bits, energy in found.items():
+    for bits, energy in values.items():
         if not str(bits).isascii() or not str(bits).isdigit() or not 1 <= int(bits) <= MAX_BITS:
             raise ModelError(f"{name} has a width of {bits!r}, expected whole bits from 1 to {MAX_BITS}")
         figures[str(int(bits))] = float(_energy(energy, f"{name} of {bits} bits"))
     return figures
 
 
-def _levels(found):
-    if not isinstance(found, (list, tuple)) or not found:
-        raise ModelError(f"memory is {found!r}, expected a list of levels, smallest first")
-    levels = tuple(_level(level, i) for i, level in enumerate(found))
+def _levels(values):
+    if not isinstance(values, (list, tuple)) or not values:
+        raise ModelError(f"memory is {values!r}, expected a list of levels, smallest first")
+    levels = tuple(_level(level, i) for i, level in enumerate(values))
     sizes = [level.bytes for level in levels]
     if sizes[-1] is not None or None in sizes[:-1]:
         raise ModelError(f"memory has levels of {sizes} bytes, expected null for the last and only there")
@@ -150,35 +170,35 @@ def _levels(found):
     return levels
 
 
-def _level(found, index):
+def _level(values, index):
     label = f"memory[{index}]"
-    if isinstance(found, MemoryLevel):
-        found = asdict(found)
+    if isinstance(values, MemoryLevel):
+        values = asdict(values)
     known = [field.name for field in fields(MemoryLevel)]
-    if not isinstance(found, dict) or sorted(found) != sorted(known):
-        raise ModelError(f"{label} is {found!r}, expected an object with {', '.join(known)}")
-    if not isinstance(found["name"], str) or not found["name"].isprintable() or not found["name"]:
-        raise ModelError(f"{label}.name is {found['name']!r}, expected the name of a memory")
+    if not isinstance(values, dict) or sorted(values) != sorted(known):
+        raise ModelError(f"{label} is {values!r}, expected an object with {', '.join(known)}")
+    if not isinstance(values["name"], str) or not values["name"].isprintable() or not values["name"]:
+        raise ModelError(f"{label}.name is {values['name']!r}, expected the name of a memory")
     for name, low in (("bytes", 0), ("access_bits", 1)):
-        value = found[name]
+        value = values[name]
         if name == "bytes" and value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < low:
             raise ModelError(f"{label}.{name} is {value!r}, expected a whole number of at least {low}")
-    return MemoryLevel(found["name"], found["bytes"], float(_energy(found["picojoule"], f"{label}.picojoule")),
-                       found["access_bits"])
+    return MemoryLevel(values["name"], values["bytes"], float(_energy(values["picojoule"], f"{label}.picojoule")),
+                       values["access_bits"])
 
 
 _TABLES = JsonRecords(EnergyTable, "energy table", Path(__file__).parent / "energies")
 
 
 def energy_table_names() -> List[str]:
-    """Names of the built-in tables."""
+    """Return the names of the built-in tables."""
     return _TABLES.names()
 
 
 def find_energy_table(table=DEFAULT) -> EnergyTable:
-    """An EnergyTable from one, from the name of a built-in one, or from the path of a JSON file.
+    """Return the EnergyTable that is given, or that has a built-in name, or that a JSON file at a path holds.
 
     Raises FormatError, naming the file and the field.
     """

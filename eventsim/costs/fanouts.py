@@ -31,7 +31,7 @@ class FanOuts(NamedTuple):
 
 
 def fan_outs(node, shape) -> FanOuts:
-    """Fan-outs of a node of role "synapses" that reads an input of `shape` (channels first)."""
+    """Return the fan-outs of a node of role "synapses" that reads an input of `shape` (channels first)."""
     if hasattr(node, "spread_shape"):
         return _of_spread(node, shape)
     n_out = node.weight.shape[0]
@@ -54,20 +54,22 @@ def fan_outs(node, shape) -> FanOuts:
 
 
 def n_synapses(node, shape) -> int:
-    """`fan_outs(node, shape).dense`, without looking at every input: of a large network that takes seconds."""
+    """Return `fan_outs(node, shape).dense` without looking at every input, which takes seconds in a large
+    network."""
     if hasattr(node, "spread_shape"):
         return fan_outs(node, shape).dense
     if not node.n_axes:
         return node.weight.size
     pairs = 1  # of a tap and an input position that it meets, axis by axis
-    for n_taps, *axis in zip(node.weight.shape[2:], shape[1:], node.output_shape(shape)[1:], node.stride, node.padding,
-                             node.dilation):
+    for n_taps, *axis in zip(node.weight.shape[2:], shape[1:], node.output_shape(shape)[1:], node.stride,
+                             node.padding, node.dilation):
         pairs *= sum(len(_inputs_along(k, *axis)) for k in range(n_taps))
     return pairs * shape[0] * (node.weight.shape[0] // node.groups)
 
 
 def _of_spread(node, shape):
-    """Fan-outs of a transposed convolution: of the convolution of the spread map, at the positions that exist."""
+    """Return the fan-outs of a transposed convolution: those of the convolution of the spread map, at the
+    positions that exist."""
     wide = fan_outs(node.as_convolution(), node.spread_shape(shape))
     there = (slice(None), *(slice(0, (n - 1) * s + 1, s) for n, s in zip(shape[1:], node.stride)))
     real, nonzero = wide.real[there], wide.nonzero[there]
@@ -76,7 +78,7 @@ def _of_spread(node, shape):
 
 
 def _inputs_at(tap, node, sizes, out_sizes):
-    """Per axis, the input positions that meet one tap of the kernel: each at most once."""
+    """Return, per axis, the input positions that meet one tap of the kernel: each at most once."""
     return [_inputs_along(*axis) for axis in zip(tap, sizes, out_sizes, node.stride, node.padding, node.dilation)]
 
 

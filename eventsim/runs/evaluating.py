@@ -1,27 +1,26 @@
 """A data set through a simulator, a batch at a time, in bounded memory."""
 
 import warnings
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from eventsim.arguments import instance_of, path_of, several, shown
+from eventsim.arguments import instance_of, integer, names_of, path_of, shown
 from eventsim.costs.energy_table import DEFAULT, EnergyTable, find_energy_table
 from eventsim.costs.other_tools import conventions
 from eventsim.display.progress import sample_bar
 from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
-from eventsim.engine.overflows import floats_may_overflow
+from eventsim.engine.infinities import floats_may_overflow
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, EventsimError, EventsimWarning, ModelError
+from eventsim.errors import DataError, EventsimWarning, naming
 from eventsim.inputs.arrays import ArrayData, LoaderData
+from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.dataset import Dataset, open_dataset
-from eventsim.inputs.event_files.options import FLAGS
+from eventsim.inputs.event_files.options import checked_options, FLAGS
 from eventsim.inputs.levels import array_of, check_layout
 from eventsim.merging import merge
-from eventsim.model.parameters import integer
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, messages_of, sums_of
@@ -31,8 +30,6 @@ from eventsim.storage import writing
 from eventsim.tensors import is_loader
 from eventsim.text import many
 
-BATCH_BYTES = 1 << 20  # of levels, read and run at a time
-BATCH = (16, 1024)  # at least and at most so many samples
 LARGE_BATCH, ANSWER_BYTES = 4096, 16 << 20  # at most, where only answers are kept of each, of so many bytes in all
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
@@ -54,6 +51,12 @@ class Evaluation:
         evenly spread, are looked at closely for those of membranes and intervals; None: one in 4096, but
         4 to 64.
     model, data: names of what is run, for the summary; None: the path of the data.
+
+    Raises DataError for values that cannot be meant.
+
+    >>> from eventsim.runs.evaluating import Evaluation
+    >>> Evaluation(limit=100, shard=(0, 2)).statistics
+    False
     """
 
     out: Union[None, str, Path] = None
@@ -70,14 +73,14 @@ class Evaluation:
     data: Optional[str] = None
 
     def __post_init__(self):
-        record = several(self.record, "record", "a name such as 'spikes', or several")
+        record = names_of(self.record, "record", "a name such as 'spikes', or several")
         if self.out is not None:
             path_of(self.out, "out")
         if self.timesteps is not None:
-            integer(self.timesteps, "timesteps", 1, 1 << 24)
+            object.__setattr__(self, "timesteps", integer(self.timesteps, "timesteps", 1, 1 << 24))
         for name, low in (("limit", 1), ("detailed", 0)):
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, _whole(getattr(self, name), name, low))
+                object.__setattr__(self, name, integer(getattr(self, name), name, low))
         for name, kinds, expected in (
                 ("audit", FLAGS, "True or False"), ("conventions", FLAGS, "True or False"),
                 ("statistics", (*FLAGS, type(None)), "True, False or None"),
@@ -94,14 +97,6 @@ class Evaluation:
         for kind in set(record) & set(result.KINDS):  # they would be gathered twice of some samples
             raise DataError(f"record has {kind!r}, but statistics are kept anyway; `detailed` says of how many "
                             "samples intervals and membranes")
-
-
-def _whole(value, name, low):
-    try:
-        return integer(value, name, low, 1 << 62)
-    except ModelError:
-        raise DataError(f"{name} is {shown(value)}, expected a whole number "
-                        + ("above 0" if low else "of 0 or more")) from None
 
 
 def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Callable[[int, int], None]] = None,
@@ -122,12 +117,13 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
         statistics, detailed, model, data.
 
     The file appears complete or not at all. Warns of labels that are no class, and, where `dataset` is a path, of
-    what was assumed or mended of it (a `Dataset` has it in `notes`). Raises DataError for data, labels or options that do not fit
-    or a file that cannot be written, FormatError for the energy table, RunError as `Simulator.run`.
+    what was assumed or mended of it (a `Dataset` has it in `notes`). Raises DataError for data, labels or options
+    that do not fit or a file that cannot be written, FormatError for the energy table, RunError as
+    `Simulator.run`.
     """
     if not (progress is None or isinstance(progress, bool) or callable(progress)):
         raise DataError(f"progress is {shown(progress)}, expected a function, True, False or None")
-    evaluating = _Evaluating(simulator, dataset, Evaluation(**options))
+    evaluating = _Evaluating(simulator, dataset, checked_options(Evaluation, options))
     if callable(progress):
         return evaluating.run(progress)
     with sample_bar(evaluating.part.stop - evaluating.part.first, progress) as move:
@@ -158,7 +154,7 @@ class _Evaluating:
         self.data = asked.data or name
         if self.dataset.n_steps is not None and self.lengths is None and asked.timesteps is None:
             node = simulator.model.nodes[simulator.model.input]
-            with _naming(self.data):
+            with naming(self.data):
                 shape = (len(self.dataset), self.dataset.n_steps, *node.shape)
                 check_layout(shape, node, simulator.model.timesteps)
         self.part = _part(asked, len(self.dataset))
@@ -171,40 +167,32 @@ class _Evaluating:
         self.looks_for_overflow = not asked.statistics and floats_may_overflow(simulator.program, steps)
 
     def _batch_size(self, steps):
-        """Samples to read and run together. steps: of a sample."""
+        """Return how many samples to read and run together. steps: of a sample."""
         model, asked, own_lengths = self.simulator.model, self.asked, self.lengths is not None
         least, most = BATCH
         answers = LARGE_BATCH * steps * int(np.prod(model.shapes[model.output])) * 8
         if not (asked.record or asked.conventions or own_lengths) and answers <= ANSWER_BYTES:
             most = max(most, LARGE_BATCH)
         levels = (self.steps if self.dataset.n_steps else 1) * np.prod(model.shapes[model.input])
-        return int(np.clip(BATCH_BYTES // levels, 1 if own_lengths else least, most))
+        return batch_size(levels, 1 if own_lengths else least, most)
 
     def run(self, progress):
-        """The RunSummary."""
+        """Run all samples of the part, and return the RunSummary."""
         asked, part = self.asked, self.part
         # before the time is taken: the seconds reported are those of the simulation
         self.simulator.compile((*asked.record, *result.KINDS) if asked.statistics else ())
-        sums, close_up, unknown = None, [], 0
-        detailed = evenly_spread(asked.detailed, part.total) if asked.statistics else set()
+        sums, unknown, close_up = None, 0, CloseUp(self)
         with Writer(asked.out) as writer:
             for start, x, y in self._batches():
                 lengths = None if self.lengths is None else self.lengths[start : start + len(x)]
-                recording, found = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
-                self._check_steps(found, start)
-                sums = merge([sums, found])
+                stop = start + len(x)
+                recording, sums_of_batch = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
+                self._check_steps(sums_of_batch, start)
                 writer.add(recording, y)
                 unknown += n_unknown(class_labels(y), self._n_classes)
-                chosen = [i for i in range(len(x)) if start + i in detailed]
-                if chosen and lengths is not None:
-                    sums = self._with_details(sums, x[chosen], lengths[chosen])
-                elif chosen:
-                    close_up.append(x[chosen])
-                done = start + len(x) == part.stop
-                if sum(map(len, close_up)) >= self.batch or close_up and done:
-                    sums, close_up = self._with_details(sums, np.concatenate(close_up)), []
+                sums = close_up.added(merge([sums, sums_of_batch]), start, x, lengths, last=stop == part.stop)
                 if progress is not None:
-                    progress(start + len(x) - part.first, part.stop - part.first)
+                    progress(stop - part.first, part.stop - part.first)
             summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events, taken=self._taken()))
             writer.finish(summary.to_json(), sums.statistics)
         self._say_notes()
@@ -215,7 +203,7 @@ class _Evaluating:
         return summary
 
     def _taken(self):
-        """Which samples are run, as `RunSums` has it."""
+        """Return which samples are run, as `RunSums` has it."""
         first, stop, total = self.part
         name = str(self.dataset.path.absolute()) + self.dataset.name if isinstance(self.dataset, Dataset) else ""
         if not name and stop - first == total:
@@ -234,18 +222,18 @@ class _Evaluating:
         model = self.simulator.model
         return int(np.prod(model.shapes[model.output]))
 
-    def _check_steps(self, found, start):
+    def _check_steps(self, sums, start):
         """Raise DataError for a batch of other steps than the ones before, as loaders may give."""
         if start == self.part.first:
-            self.steps = found.counts.steps
-        elif found.counts.steps != self.steps:
+            self.steps = sums.counts.steps
+        elif sums.counts.steps != self.steps:
             data = f"{self.data}: " if self.data else ""
-            raise DataError(f"{data}the batch that begins with sample {start} has {many(found.counts.steps, 'step')}, "
-                            f"those before it {self.steps}; where samples have lengths of their own, give "
-                            "(x, y, lengths), x padded to the longest")
+            raise DataError(f"{data}the batch that begins with sample {start} has "
+                            f"{many(sums.counts.steps, 'step')}, those before it {self.steps}; where "
+                            "samples have lengths of their own, give (x, y, lengths), x padded to the longest")
 
     def _batches(self) -> Iterator:
-        """(number of the first sample, x, y) of each batch."""
+        """Yield (number of the first sample, x, y) of each batch."""
         start = self.part.first
         limit, n = self.asked.limit, len(self.dataset)
         all_there_are = self.part.stop == n and (limit is None or limit > n)
@@ -254,24 +242,24 @@ class _Evaluating:
             start += len(x)
 
     def _grouped(self, x, y, lengths):
-        """As `_batch`, of samples of their own lengths: those of one length together, so that nothing counts what
-        comes after a sample's end."""
+        """Return what `_batch` returns, of samples of their own lengths: those of one length run together, so that
+        nothing counts what comes after a sample's end."""
         recordings, sums, steps = [], None, self.steps
         for length, rows in groups(lengths):
-            recording, found = self._batch(x[rows, :length], None if y is None else y[rows])
+            recording, part = self._batch(x[rows, :length], None if y is None else y[rows])
             recordings.append(padded(recording, steps))
-            statistics = None if found.statistics is None else found.statistics.padded(steps)
-            sums = merge([sums, replace(found, counts=found.counts.padded(steps), statistics=statistics)])
+            statistics = None if part.statistics is None else part.statistics.padded(steps)
+            sums = merge([sums, replace(part, counts=part.counts.padded(steps), statistics=statistics)])
         return rejoined(recordings, lengths), sums
 
     def _batch(self, x, y):
-        """A batch's Recording, as it is to be written, and its RunSums."""
+        """Run a batch, and return its Recording, as it is to be written, and its RunSums."""
         asked, model = self.asked, self.simulator.model
         wanted = [*asked.record, *(["audit"] if asked.audit else [])]
         sends_changes = any(node.sends == "changes" for node in model.nodes.values())
         extra = ["statistics", "outputs"] if asked.statistics else ["statistics"] if sends_changes else []
         extra += conventions.needed(model) if asked.conventions else []
-        with _naming(self.data):
+        with naming(self.data):
             recording = self._recorded(x, [*wanted, *extra])
             sums = replace(sums_of(recording, y), model=asked.model, data=self.data,
                            energy_table=self.energy_table)
@@ -281,9 +269,9 @@ class _Evaluating:
                 sums = replace(sums, conventions=conventions.count(model, recording, x))
                 recording = conventions.without_spikes(recording, except_for=asked.record)
         if self.looks_for_overflow:
-            with _naming(self.data):
-                seen = self._recorded(x[:1], ["membranes"]).statistics.membranes
-            sums = replace(sums, overflown={name: found.n_not_finite for name, found in seen.items()})
+            with naming(self.data):
+                membranes = self._recorded(x[:1], ["membranes"]).statistics.membranes
+            sums = replace(sums, overflown={name: each.n_not_finite for name, each in membranes.items()})
         if asked.statistics:
             decisions = Decisions.of(recording.outputs, class_labels(y), model.class_names)
             sums = replace(sums, statistics=replace(recording.statistics, decisions=decisions))
@@ -291,21 +279,42 @@ class _Evaluating:
                 recording.answers = None
         return recording, sums
 
-    def _with_details(self, sums, x, lengths=None):
-        """The sums with membranes and intervals of samples that were in them already."""
+    def with_details(self, sums, x, lengths=None):
+        """Return the sums with membranes and intervals of samples that were in them already."""
         record = ["intervals", "membranes"]
-        with _naming(self.data):
+        with naming(self.data):
             again = self._recorded(x, record) if lengths is None else next(self.simulator.iterate(
                 [(x, None, lengths)], record=record))
-        found = again.statistics if lengths is None else again.statistics.padded(self.steps)
-        return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, found]))
+        details = again.statistics if lengths is None else again.statistics.padded(self.steps)
+        return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, details]))
 
     def _recorded(self, x, record):
         return next(self.simulator.iterate([(x, None)], self.asked.timesteps, record))
 
 
+class CloseUp:
+    """The samples of a run that are looked at in detail once more: of as many as a batch has together, those of
+    lengths of their own at once. evaluating: `_Evaluating`."""
+
+    def __init__(self, evaluating):
+        asked, self._evaluating, self._waiting = evaluating.asked, evaluating, []
+        self._places = evenly_spread(asked.detailed, evaluating.part.total) if asked.statistics else set()
+
+    def added(self, sums, start, x, lengths, last):
+        """Return the sums with what is known so far of those samples. x: a batch, of which sample `start` is the
+        first. last: whether no other batch follows."""
+        chosen = [i for i in range(len(x)) if start + i in self._places]
+        if chosen and lengths is not None:
+            return self._evaluating.with_details(sums, x[chosen], lengths[chosen])
+        if chosen:
+            self._waiting.append(x[chosen])
+        if sum(map(len, self._waiting)) >= self._evaluating.batch or self._waiting and last:
+            sums, self._waiting = self._evaluating.with_details(sums, np.concatenate(self._waiting)), []
+        return sums
+
+
 def evenly_spread(n, total):
-    """The places of n of `total` samples; None: of as many as is the default."""
+    """Return the places of n samples spread evenly over `total`; n None: as many as is the default."""
     if n is None:
         n = min(max(LEAST_DETAILED, -(-total // SAMPLES_PER_DETAILED)), MOST_DETAILED)
     n = min(n, total)
@@ -313,10 +322,11 @@ def evenly_spread(n, total):
 
 
 def _opened(dataset, model, asked):
-    """(the data, its name for messages or None)."""
+    """Return the data set, and its name for messages or None."""
     if isinstance(dataset, (str, Path)):
         steps = asked.timesteps or model.timesteps
-        return open_dataset(dataset, model.nodes[model.input], steps).with_labels_of(model.class_names), str(dataset)
+        opened = open_dataset(dataset, model.nodes[model.input], steps)
+        return opened.with_labels_of(model.class_names), str(dataset)
     if is_loader(dataset):
         return LoaderData(dataset, model.nodes[model.input]), None
     if isinstance(dataset, Dataset):
@@ -354,15 +364,3 @@ def _part(asked, n_samples):
         raise DataError(f"shard {shard} of {n} has no samples: there are only {total}; cut them into fewer parts")
     return part
 
-
-@contextmanager
-def _naming_file(path):
-    """Put the file before errors that do not name one."""
-    try:
-        yield
-    except EventsimError as error:
-        raise type(error)(f"{path}: {error}") from None
-
-
-def _naming(path):
-    return nullcontext() if path is None else _naming_file(path)

@@ -13,7 +13,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import instance_of, path_of
+from eventsim.arguments import instance_of, known_names, path_of, shown
 from eventsim.display.card import Card, cut, Shown
 from eventsim.engine.recorded_node import RecordedNode
 from eventsim.engine.recording import Recording, TRACES
@@ -31,6 +31,7 @@ from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
 from eventsim.storage.nearby import what_is_held
 from eventsim.storage.reading import HoldsFile
+from eventsim.storage.writing import check_suffix
 from eventsim.tensors import as_array
 from eventsim.text import listed, many, printable
 
@@ -65,8 +66,8 @@ def save_run(recording: Recording, path, labels=None) -> None:
 
 
 def _statistics(recording, labels):
-    """What a run gathered, with the membranes and answers that it recorded instead. Trains of recorded spikes
-    are left to `Run`."""
+    """Return what a run gathered, with the membranes and answers that it recorded instead. Trains of recorded
+    spikes are left to `Run`."""
     gathered, model = recording.statistics or Statistics(), getattr(recording.context, "model", None)
     membranes, decisions = gathered.membranes, gathered.decisions
     if model is not None and not membranes and recording.traces:
@@ -75,8 +76,8 @@ def _statistics(recording, labels):
         membranes = of(recording, model).membranes
     if decisions is None and recording.answers is not None:
         decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
-    found = Statistics(gathered.trains, membranes, decisions)
-    return found if found != Statistics() else None
+    statistics = Statistics(gathered.trains, membranes, decisions)
+    return statistics if statistics != Statistics() else None
 
 
 class Run(HoldsFile, Shown):
@@ -87,6 +88,18 @@ class Run(HoldsFile, Shown):
     labels: int64 (N,), or None. outputs: (N, T, classes), or None. lengths: int64 (N,), steps of each sample,
     where they differ; else None.
     recorded: "spikes", "currents", "potentials", "residuals" -> names of the nodes that have them.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> model = Model({"in": Input((2,)), "n": Neuron(v_threshold=1.0)}, [("in", "n")], timesteps=3)
+    >>> recording = eventsim.Simulator(model).run(np.array([[1, 0], [0, 1]]), record="spikes:n")
+    >>> with TemporaryDirectory() as folder:
+    ...     eventsim.save_run(recording, f"{folder}/run.h5", labels=[0, 0])
+    ...     with eventsim.open_run(f"{folder}/run.h5") as run:
+    ...         print(run.predictions, run.recorded, run.spikes("n").levels().shape)
+    [0 1] {'spikes': ('n',)} (2, 3, 2)
     """
 
     def __init__(self, path):
@@ -119,12 +132,12 @@ class Run(HoldsFile, Shown):
         if version.shape != () or version != VERSION:
             raise root.error(f"is of version {version}, but this eventsim reads version {VERSION}; update it")
         self.precision = root.text("precision")
-        self._said = self._json("summary", dict)
+        self._summary_json = stored_json(root, "summary", dict)
         self.output = self._floats("output", 2)
         self.n_samples = len(self.output)
         self.predictions = self._per_sample("predictions")
         self.labels = self._per_sample("y") if "y" in root and root.dataset("y").dtype.kind in "iu" else None
-        self.n_steps = self._whole(root, "timesteps")
+        self.n_steps = self._whole_number(root, "timesteps")
         self.lengths = self._lengths() if "lengths" in root else None
         self.outputs: Optional[np.ndarray] = self._outputs() if "outputs" in root else None
         self.layers: Tuple[str, ...] = self._layers()
@@ -136,24 +149,24 @@ class Run(HoldsFile, Shown):
     @cached_property
     def summary(self) -> RunSummary:
         """What the run gave, as it was printed. Raises DataError where it is damaged."""
-        return RunSummary.from_json(self._said, self.path)
+        return RunSummary.from_json(self._summary_json, self.path)
 
     def __getitem__(self, name) -> RecordedNode:
-        """What was recorded of one node. Raises RunError, naming those that there are, for others."""
+        """Return what was recorded of one node. Raises RunError, naming those that there are, for others."""
         if name not in self:
-            raise RunError(f"{self.path}: nothing of {name!r} was recorded; there are: {listed(self)}")
+            raise RunError(f"{self.path}: nothing of {shown(name)} was recorded; there are: {listed(self)}")
         return RecordedNode(name, partial(self.spikes, name), lambda kind: self.trace(kind, name),
                             self.counts.layers.get(name, {}), self.statistics.trains.get(name))
 
     def __contains__(self, name):
-        return name in list(self)
+        return isinstance(name, str) and name in list(self)
 
     def __iter__(self):
-        """Names of the nodes of which anything was recorded or counted."""
+        """Iterate over the names of the nodes of which anything was recorded or counted."""
         return iter(dict.fromkeys((*self.layers, *(name for names in self.recorded.values() for name in names))))
 
     def card(self) -> Card:
-        """As of its summary, and what was recorded; also of a file that is closed."""
+        """Show the summary and what was recorded, also of a file that is closed."""
         card = self.summary.card()
         recorded = ", ".join(f"{kind} of {many(len(names), 'node')}" for kind, names in self.recorded.items())
         title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {self.counts.steps_text})"
@@ -163,7 +176,7 @@ class Run(HoldsFile, Shown):
     # ---- recordings
 
     def spikes(self, name, first=0, stop=None) -> Spikes:
-        """What a node sent in samples first to stop - 1. Raises RunError if it was not recorded."""
+        """Return what a node sent in samples first to stop - 1. Raises RunError if it was not recorded."""
         group = self._recorded("spikes", name)
         dataset = group.dataset("planes")
         shape, logical, (bits, *_), (signed, *_) = (
@@ -179,8 +192,9 @@ class Run(HoldsFile, Shown):
         return Spikes(dataset.rows(slice(first, stop)), shape, logical, bits, bool(signed), lengths)
 
     def trace(self, kind, name, first=0, stop=None) -> np.ndarray:
-        """"currents", "potentials" or "residuals" of a layer in samples first to stop - 1: (n, T, *shape).
-        Raises RunError if they were not recorded."""
+        """Return "currents", "potentials" or "residuals" (kind) of a layer in samples first to stop - 1: (n, T,
+        *shape). Raises RunError if they were not recorded, and for other kinds."""
+        known_names([instance_of(kind, str, "kind", "text")], TRACES, "kind of trace")
         group = self._recorded(kind, name, inside=False)
         dataset = group.dataset(name)
         dataset.require_numbers()
@@ -191,18 +205,21 @@ class Run(HoldsFile, Shown):
         return dataset.rows(slice(first, stop))
 
     def steps_per_unit(self, name) -> np.ndarray:
-        """float64 (C,): steps of a layer's traces per unit of the membrane."""
+        """Return the integer steps of a layer's traces per unit of the membrane, float64 (C,). Raises RunError for
+        a layer of which the file says none."""
+        instance_of(name, str, "name", "the name of a layer")
+        names = self._root.group("steps_per_unit").names() if "steps_per_unit" in self._root else ()
+        if name not in names:
+            raise RunError(f"{self.path}: no steps per unit of {shown(name)}; there are: {listed(names)}")
         return self._root.group("steps_per_unit").numbers(name).astype(np.float64)
 
     def _recorded(self, kind, name, inside=True):
-        instance_of(kind, str, "kind", "text")
         instance_of(name, str, "name", "the name of a node")
         names = self.recorded.get(kind, ())
         if name not in names:
-            known = ", ".join(map(repr, names)) or "nothing"
             raise RunError(
-                f"{self.path}: no {kind} of {name!r} were recorded (there are: {known}); "
-                f"run again with --record {kind}:{printable(name)}"
+                f"{self.path}: no {kind} of {shown(name)} were recorded (there are: {listed(names)}); "
+                f"run again with --record {kind}:{cut(printable(name), 60)}"
             )
         group = self._root.group(kind)
         return group.group(name, f"{kind} of {name!r}") if inside else group
@@ -219,50 +236,40 @@ class Run(HoldsFile, Shown):
 
     @cached_property
     def statistics(self) -> Statistics:
-        """As the run gathered them; where it did not, of the spikes and outputs that it recorded."""
+        """The statistics that the run gathered; where it gathered none, those of the spikes and outputs that it
+        recorded."""
         names = tuple(map(str, self.summary.class_names))
-        found = Statistics()
+        statistics = Statistics()
         if "statistics" in self._root:
-            found = stored_statistics.read_statistics(self._root.group("statistics"), names)
-        if not any(train.n_samples for train in found.trains.values()):  # at most intervals
+            statistics = stored_statistics.read_statistics(self._root.group("statistics"), names)
+        if not any(train.n_samples for train in statistics.trains.values()):  # at most intervals
             recorded = {name: self._train(name) for name in self.recorded.get("spikes", ())}
-            found = replace(found, trains={**found.trains, **recorded})
-        if found.decisions is None and self.outputs is not None:
-            found = Statistics(found.trains, found.membranes, Decisions.of(self.outputs, self.labels, names))
+            statistics = replace(statistics, trains={**statistics.trains, **recorded})
+        if statistics.decisions is None and self.outputs is not None:
+            statistics = replace(statistics, decisions=Decisions.of(self.outputs, self.labels, names))
         order = {name: i for i, name in enumerate(self.layers)}
 
         def ordered(members):
             return dict(sorted(members.items(), key=lambda item: order.get(item[0], len(order))))
 
-        return Statistics(ordered(found.trains), ordered(found.membranes), found.decisions)
+        return Statistics(ordered(statistics.trains), ordered(statistics.membranes), statistics.decisions)
 
     def _train(self, name):
         from eventsim.statistics.of_recordings import of_spikes
 
-        one = self.spikes(name, 0, 1).planes.nbytes
-        batch = max(1, BATCH_BYTES // one)
-        whole = None
+        sample_bytes = self.spikes(name, 0, 1).planes.nbytes
+        batch = max(1, BATCH_BYTES // sample_bytes)
+        train = None
         for first in range(0, self.n_samples, batch):
             stop = min(first + batch, self.n_samples)
-            whole = merge([whole, of_spikes(self.spikes(name, first, stop))])
-        return whole
+            train = merge([train, of_spikes(self.spikes(name, first, stop))])
+        return train
 
     # ---- reading
 
-    def _json(self, name, kind):
-        if name not in self._root:
-            return kind()
-        try:
-            found = parse_json(self._root.text(name))
-        except (ValueError, RecursionError):
-            found = None
-        if not isinstance(found, kind):
-            raise self._root.error(f"{name!r} is damaged: it does not hold JSON of a {kind.__name__}")
-        return found
-
     def _layers(self):
         known = self._root.group("counts").names()
-        layers = self._json("layers", list) or known
+        layers = stored_json(self._root, "layers", list) or known
         if sorted(map(str, layers)) != sorted(known):
             raise self._root.error("'layers' are not those that 'counts' has")
         return tuple(layers)
@@ -273,16 +280,16 @@ class Run(HoldsFile, Shown):
         for name in self.layers:
             group = rows.group(name, f"counts of {name!r}")
             layers[name] = {count: self._checked(group, count) for count in ALL_NAMES}
-        return Counts({name: self._whole(neurons, name) for name in self.layers}, self.n_samples, self.n_steps,
-                      layers, self._per_sample("word_operations"),
-                      0 if self.lengths is None else int((self.n_steps - self.lengths).sum()))
+        sizes = {name: self._whole_number(neurons, name) for name in self.layers}
+        absent = 0 if self.lengths is None else int((self.n_steps - self.lengths).sum())
+        return Counts(sizes, self.n_samples, self.n_steps, layers, self._per_sample("word_operations"), absent)
 
     def _lengths(self):
-        found = self._per_sample("lengths")
-        if not (found.min() >= 1 and found.max() <= self.n_steps):
-            raise self._root.error(f"'lengths' has values from {found.min()} to {found.max()}, expected 1 to "
+        lengths = self._per_sample("lengths")
+        if not (lengths.min() >= 1 and lengths.max() <= self.n_steps):
+            raise self._root.error(f"'lengths' has values from {lengths.min()} to {lengths.max()}, expected 1 to "
                                    f"{self.n_steps}")
-        return found
+        return lengths
 
     def _per_sample(self, name):
         return self._checked(self._root, name)
@@ -302,16 +309,30 @@ class Run(HoldsFile, Shown):
         return values
 
     def _outputs(self):
-        found, (n, classes) = self._floats("outputs", 3), self.output.shape
-        if found.shape != (n, self.n_steps, classes):
-            raise self._root.error(f"'outputs' has shape {found.shape}, expected {(n, self.n_steps, classes)}")
-        return found
+        outputs, (n, classes) = self._floats("outputs", 3), self.output.shape
+        if outputs.shape != (n, self.n_steps, classes):
+            raise self._root.error(f"'outputs' has shape {outputs.shape}, expected {(n, self.n_steps, classes)}")
+        return outputs
 
-    def _whole(self, group, name):
+    def _whole_number(self, group, name):
         value = group.numbers(name)
         if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 1:
             raise group.error(f"{name!r} is not a whole number above 0")
         return int(value.reshape(()))
+
+
+def stored_json(group, name, kind):
+    """Return the JSON value of the class `kind` that a `StoredGroup` has under a name, an empty one where it has
+    none. Raises the file's kind of error where it is damaged."""
+    if name not in group:
+        return kind()
+    try:
+        value = parse_json(group.text(name))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, kind):
+        raise group.error(f"{name!r} is damaged: it does not hold JSON of a {kind.__name__}")
+    return value
 
 
 class Writer:
@@ -319,6 +340,7 @@ class Writer:
     None writes nothing. Raises DataError, naming the file, where that fails."""
 
     def __init__(self, path):
+        check_suffix(path, "a run", ".h5", ".hdf5")
         self._file = None if path is None else GrowingHdf5(path)
 
     def __enter__(self):
@@ -338,9 +360,9 @@ class Writer:
     def finish(self, summary, statistics=None) -> None:
         """Add the run's summary (anything JSON holds) and its `Statistics`, and give the file its name."""
         if self._file is not None:
-            self._file.put("summary", json.dumps(summary))
+            self._file.write_value("summary", json.dumps(summary))
             for name, values in ({} if statistics is None else stored_statistics.arrays(statistics)).items():
-                self._file.put_array(f"statistics/{name}", values)
+                self._file.write_array(f"statistics/{name}", values)
             self._file.finish()
 
     @staticmethod
@@ -368,12 +390,12 @@ class Writer:
 
     @staticmethod
     def _begin(file, recording):
-        file.put("format", RECORDING)
-        file.put("version", VERSION)
-        file.put("layers", json.dumps(list(recording.counts.layers)))
-        file.put("precision", recording.precision)
-        file.put("timesteps", recording.timesteps)
+        file.write_value("format", RECORDING)
+        file.write_value("version", VERSION)
+        file.write_value("layers", json.dumps(list(recording.counts.layers)))
+        file.write_value("precision", recording.precision)
+        file.write_value("timesteps", recording.timesteps)
         for name, n in recording.counts.neurons.items():
-            file.put(f"neurons/{name}", n)
+            file.write_value(f"neurons/{name}", n)
         for name, steps in recording.steps_per_unit.items():
-            file.put(f"steps_per_unit/{name}", steps)
+            file.write_value(f"steps_per_unit/{name}", steps)

@@ -3,24 +3,24 @@
     block = eventsim.to_neo(recording, "neuron1", sample=0, dt=1e-3)
     elephant.statistics.mean_firing_rate(block.segments[0].spiketrains[7])
 
-neo (S. Garcia et al., Frontiers in Neuroinformatics 8:10, 2014; `pip install "eventsim[neo]"`) is
+neo (S. Garcia et al., Frontiers in Neuroinformatics 8:10, 2014; `pip install "eventsim-snn[neo]"`) is
 imported when it is needed, and by nothing else here.
 """
 
-from operator import index as whole
+from operator import index
 from typing import Sequence, Union
 
 import numpy as np
 
 from eventsim.arguments import instance_of, several, shown, with_attributes
-from eventsim.errors import DataError, RunError, UnsupportedError
+from eventsim.errors import DataError, missing, RunError
 
 AXES = ("c", "y", "x")
 
 
 def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[None, int, Sequence[int]] = None,
            dt=None, silent=True):
-    """Recorded spikes as a `neo.Block`: a Segment per sample, in it a SpikeTrain per neuron.
+    """Return recorded spikes as a `neo.Block`: a Segment per sample, in it a SpikeTrain per neuron.
 
     source: a `Recording`, or a run's file as `open_run` gives it, with recorded spikes.
     node: name of a node, or several; None: every node whose spikes were recorded.
@@ -45,7 +45,7 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
 
     Block: annotations["dt"].
 
-    Raises UnsupportedError without neo, RunError for a node whose spikes were not recorded, DataError
+    Raises MissingPackageError without neo, RunError for a node whose spikes were not recorded, DataError
     for other arguments, and where nobody says dt.
     """
     neo, quantities = _libraries()
@@ -77,7 +77,7 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
 
 
 def _group(neo, spikes, name):
-    """An empty neo.Group that says what the node is."""
+    """Return an empty neo.Group that says what the node is."""
     return neo.Group(
         name=name, node=name, shape=tuple(int(size) for size in spikes.logical_shape),
         bits=int(spikes.bits), signed=bool(spikes.signed),
@@ -85,15 +85,15 @@ def _group(neo, spikes, name):
 
 
 def _trains(neo, spikes, steps, name, number, step, silent):
-    """neo.SpikeTrain of each neuron of one sample's spikes, in order. steps: of the sample, None: all."""
+    """Return a neo.SpikeTrain of each neuron of one sample's spikes, in order. steps: of the sample, None: all."""
     levels = spikes.levels()[0]
     steps = len(levels) if steps is None else steps
     levels = levels[:steps].reshape(steps, -1).T  # (neurons, T)
-    neurons, at = np.nonzero(levels)
-    carried = levels[neurons, at].astype(np.int64)
+    neurons, event_steps = np.nonzero(levels)
+    carried = levels[neurons, event_steps].astype(np.int64)
     ends = np.searchsorted(neurons, np.arange(len(levels)), side="right")
     shape = spikes.logical_shape
-    times, units, sampling_rate = at * float(step.magnitude), step.units, 1 / step
+    times, units, sampling_rate = event_steps * float(step.magnitude), step.units, 1 / step
     t_stop, trains = steps * float(step.magnitude), []
     for neuron, (start, end) in enumerate(zip([0, *ends], ends)):
         if start == end and not silent:
@@ -108,7 +108,7 @@ def _trains(neo, spikes, steps, name, number, step, silent):
 
 
 def _axes(shape):
-    """Names of a shape's axes: (c,), (c, x) or (c, y, x)."""
+    """Return the names of a shape's axes: (c,), (c, x) or (c, y, x)."""
     return AXES if len(shape) == 3 else AXES[:1] + AXES[2:][: len(shape) - 1]
 
 
@@ -117,9 +117,7 @@ def _libraries():
         import neo
         import quantities
     except ImportError:
-        raise UnsupportedError(
-            'to_neo needs the package neo, which is not installed; run pip install "eventsim[neo]"'
-        ) from None
+        raise missing("to_neo", "neo", "neo") from None
     return neo, quantities
 
 
@@ -127,16 +125,16 @@ def _spikes_of(source, name, number):
     """`Spikes` of one sample, of a Recording or of a Run."""
     if callable(source.spikes):
         return source.spikes(name, number, number + 1)
-    found = source.spikes[name]
-    return found.of_samples(slice(number, number + 1))
+    spikes = source.spikes[name]
+    return spikes.of_samples(slice(number, number + 1))
 
 
 def _names(source, node):
     recorded = tuple(source.recorded.get("spikes", ()) if callable(source.spikes) else source.spikes)
     names = recorded if node is None else several(node, "node", "the name of a node, or several")
-    missing = [name for name in names if name not in recorded]
-    if missing or not names:
-        of = f" of {missing[0]!r}" if missing else ""
+    unrecorded = [name for name in names if name not in recorded]
+    if unrecorded or not names:
+        of = f" of {unrecorded[0]!r}" if unrecorded else ""
         there = ", ".join(map(repr, recorded)) or "nothing"
         raise RunError(
             f"no spikes{of} were recorded (there are: {there}); "
@@ -150,7 +148,7 @@ def _samples(source, sample):
     if sample is None:
         return range(n)
     try:
-        numbers = [whole(sample)] if np.ndim(sample) == 0 else [whole(number) for number in sample]
+        numbers = [index(sample)] if np.ndim(sample) == 0 else [index(number) for number in sample]
     except TypeError:
         raise DataError(f"sample is {shown(sample)}, expected the number of a sample, or several") from None
     for number in numbers:
@@ -160,7 +158,7 @@ def _samples(source, sample):
 
 
 def _known_dt(source):
-    """Seconds of a step, where the recording or its model's input says it."""
+    """Return the seconds of a step, where the recording or its model's input says it."""
     context = getattr(source, "context", None)
     width = None if context is None else context.step_width
     if width is None:
@@ -170,7 +168,7 @@ def _known_dt(source):
 
 
 def _step(dt, quantities):
-    """A quantity of time above 0."""
+    """Return dt as a quantity of time. Raises DataError where it is none above 0."""
     try:
         if isinstance(dt, (bool, np.bool_)):
             raise TypeError

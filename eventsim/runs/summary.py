@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from eventsim import __version__
-from eventsim.arguments import instance_of, several
+from eventsim.arguments import instance_of, several, width_of
 from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
@@ -34,8 +34,8 @@ from eventsim.storage.json_fields import from_json, member, outside, to_json
 
 @dataclass(frozen=True)
 class Totals:
-    """Counts over all layers and samples (see `statistics.counts`). energy_joule: of their arithmetic, an
-    estimate."""
+    """Counts over all layers and samples (see `statistics.counts`). energy_joule: of all samples, arithmetic and
+    memory, an estimate."""
 
     events: Optional[int] = None
     synops: Optional[int] = None
@@ -161,6 +161,15 @@ class RunSummary(Shown):
     output is; None where none was. conventions: what other tools would count, or None.
     made, nodes, class_names: what a file needs to be understood without the model.
     sums: the exact sums behind all this, None in a summary that was read from a file.
+
+    >>> import numpy as np
+    >>> import eventsim
+    >>> from eventsim import Input, Model, Neuron
+    >>> model = Model({"in": Input((2,)), "n": Neuron(v_threshold=1.0)}, [("in", "n")], timesteps=3)
+    >>> x, y = np.array([[1, 0], [0, 1]]), np.array([0, 0])
+    >>> summary = eventsim.evaluate(eventsim.Simulator(model), (x, y))
+    >>> summary.accuracy, summary.timesteps, summary.totals.events
+    (0.5, 3, 12)
     """
 
     model: Optional[str] = None
@@ -191,7 +200,7 @@ class RunSummary(Shown):
         """Layer -> share of its messages at the end of their width, of layers that send changes (SDNN) and had
         one; {} in a summary that was read from a file."""
         messages = (None if self.sums is None else self.sums.messages) or {}
-        return {name: found.n_saturated / found.n for name, found in messages.items() if found.n_saturated}
+        return {name: layer.n_saturated / layer.n for name, layer in messages.items() if layer.n_saturated}
 
     @property
     def statistics(self):
@@ -199,27 +208,29 @@ class RunSummary(Shown):
         return None if self.sums is None else self.sums.statistics
 
     def to_json(self, printed=False) -> Dict:
-        """Plain values by key, as a run's file has them. printed: without made, nodes and class_names."""
-        found = to_json(self)
-        return {key: value for key, value in found.items() if not (printed and key in IN_FILES)}
+        """Return plain values by key, as a run's file has them. printed: without made, nodes and class_names."""
+        instance_of(printed, bool, "printed", "True or False")
+        values = to_json(self)
+        return {key: value for key, value in values.items() if not (printed and key in IN_FILES)}
 
     @staticmethod
-    def from_json(found, path) -> "RunSummary":
-        """The summary that `to_json` gave, also that of eventsim 0.1. path: of the file that has it.
+    def from_json(values, path) -> "RunSummary":
+        """Return the summary that `to_json` gave, also that of eventsim 0.1. path: of the file that has it.
         Raises DataError of one line, naming the file, where a value is not of its type."""
-        summary = from_json(RunSummary, found, path, "summary")
-        return replace(summary, layers=_defined(summary.layers, summary.nodes))
+        summary = from_json(RunSummary, values, path, "summary")
+        return replace(summary, layers=_defined(summary.layers, summary.nodes), totals=_with_memory(summary))
 
     def card(self) -> Card:
-        """The result, and what the first layers cost."""
+        """Show the result, and what the first layers cost."""
         return summary_text.summary_card(self)
 
     def as_text(self, width: Optional[int] = None) -> str:
-        """The tables that a person reads, in lines of at most `width` characters; None: of any length."""
-        return summary_text.summary_text(self, width)
+        """Return the tables that a person reads, in lines of at most `width` characters; None: of any length."""
+        return summary_text.summary_text(self, width_of(width))
 
     def of_node(self, name) -> Optional[NodeSummary]:
-        """What is known of a node, or None."""
+        """Return what is known of a node, None where nothing is."""
+        instance_of(name, str, "name", "the name of a node")
         return next((node for node in self.nodes if node.name == name), None)
 
 
@@ -227,34 +238,34 @@ IN_FILES = ("made", "nodes", "class_names")
 
 
 def summarise(sums: RunSums) -> RunSummary:
-    """The summary that exact sums give."""
+    """Return the summary that exact sums give."""
     context, counts = sums.context, sums.counts
-    n, model = counts.n_samples, context.model
+    n, model, chip = counts.n_samples, context.model, context.chip
     energy = assess(model, counts, context.precision, sums.energy_table, context.chip, context.weight_bits)
     totals = counts.totals()
     nodes = from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes")
     return RunSummary(
-        sums.model, sums.data, n, counts.steps, sums.dropped_events, context.precision, context.workers,
-        None if sums.n_right is None else sums.n_right / n, sums.seconds,
-        n / sums.seconds if sums.seconds else None,
-        Totals(**_counted(totals), word_operations=int(counts.word_operations.sum()),
-               energy_joule=energy.total.cost.arithmetic * n),  # memory is in `energy`
-        _defined((
+        model=sums.model, data=sums.data, samples=n, timesteps=counts.steps, dropped_events=sums.dropped_events,
+        precision=context.precision, workers=context.workers,
+        accuracy=None if sums.n_right is None else sums.n_right / n,
+        seconds=sums.seconds, samples_per_second=n / sums.seconds if sums.seconds else None,
+        totals=Totals(**_counted(totals), word_operations=int(counts.word_operations.sum()),
+                      energy_joule=energy.total.cost.total * n),
+        layers=_defined((
             LayerSummary(name, counts.neurons[name], counts.firing_rate(name), counts.mean_level(name),
                          **_counted(counts.layer_totals(name)))
             for name in counts.layers
         ), nodes),
-        energy.summary(), None if context.chip is None else context.chip.name,
-        None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
-        None if sums.conventions is None else sums.conventions.summary(),
-        _weights(context.rounding), _not_finite(sums),
-        _made(), nodes,
-        tuple(model.class_names), sums,
+        energy=energy.summary(), chip=None if chip is None else chip.name,
+        audit=None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
+        conventions=None if sums.conventions is None else sums.conventions.summary(),
+        weights=_weights(context.rounding), not_finite=_not_finite(sums), made=_made(), nodes=nodes,
+        class_names=tuple(model.class_names), sums=sums,
     )
 
 
 def merge_summaries(parts) -> RunSummary:
-    """One summary of several parts of a data set, as if they had run together; `seconds` add up.
+    """Return one summary of several parts of a data set, as if they had run together; `seconds` add up.
 
     parts: `RunSummary`s, in any order. Raises RunError where they do not belong together (parts of different
     networks or arithmetic, of the same samples, with statistics and without), or were read from files, which do
@@ -270,9 +281,17 @@ def merge_summaries(parts) -> RunSummary:
     return summarise(replace(sums, taken=without_whole(sums.taken)))
 
 
+def _with_memory(summary):
+    """Return the totals of a summary with the energy of memory, which files of older versions leave out of it."""
+    energy = None if summary.energy is None else summary.energy.total.total
+    if energy is None or summary.samples is None:
+        return summary.totals
+    return replace(summary.totals, energy_joule=energy * summary.samples)
+
+
 def _defined(layers, nodes):
-    """Layers without the rates of those that send no events, and the mean levels where there is none. nodes:
-    `NodeSummary` of the model's."""
+    """Return the layers without the firing rate of those that send no events, and without a mean level of 0.
+    nodes: `NodeSummary` of the model's."""
     readouts = {node.name for node in nodes if node_type(node.kind).role == "readout"}
     return tuple(replace(layer, firing_rate=None if layer.name in readouts else layer.firing_rate,
                          mean_level=layer.mean_level or None) for layer in layers)
@@ -284,24 +303,25 @@ def _counted(totals):
 
 def _audit(layer):
     ranges = {
-        name: RangeSummary(found.lowest, found.highest, found.safe_bits, found.bits, found.overflow,
-                           found.overflows if found.counted else None)
-        for name, found in layer.ranges.items()
+        name: RangeSummary(range_.lowest, range_.highest, range_.safe_bits, range_.bits, range_.overflow,
+                           range_.overflows if range_.counted else None)
+        for name, range_ in layer.ranges.items()
     }
     return AuditSummary(**ranges, weights=layer.n_weights, clipped_weights=layer.n_clipped,
                         zeroed_weights=layer.n_zeroed)
 
 
 def _weights(rounding):
-    return {name: WeightSummary(found.weight_bits, found.n_weights, found.n_zeroed, found.n_clipped, found.n_left,
-                                found.constants or None)
-            for name, found in rounding.items()} or None
+    return {name: WeightSummary(layer.weight_bits, layer.n_weights, layer.n_zeroed, layer.n_clipped, layer.n_left,
+                                layer.constants or None)
+            for name, layer in rounding.items()} or None
 
 
 def _not_finite(sums):
     membranes = {} if sums.statistics is None else sums.statistics.membranes
-    found = {**sums.overflown, **{name: one.n_not_finite for name, one in membranes.items()}, "": sums.n_not_finite}
-    return {name: number for name, number in found.items() if number} or None
+    of_membranes = {name: each.n_not_finite for name, each in membranes.items()}
+    numbers = {**sums.overflown, **of_membranes, "": sums.n_not_finite}
+    return {name: number for name, number in numbers.items() if number} or None
 
 
 def _made():
@@ -313,7 +333,7 @@ def _made():
 
 def _processor():
     try:
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+        match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
+        match = None
+    return match[1] if match else platform.processor() or platform.machine()

@@ -14,8 +14,8 @@ LEFT_OUT = ("share", "mean level", "dense MACs", "synops", "neurons")  # columns
 
 
 def summary_text(summary, width=None) -> str:
-    """What was run, a row per layer, and what it would cost, in lines of at most `width` characters. summary:
-    `RunSummary`."""
+    """Return what was run, a row per layer, and what it would cost, in lines of at most `width` characters.
+    summary: `RunSummary`."""
     samples = max(summary.samples or 0, 1)
     tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary),
                       *dropped_notes(summary.dropped_events)])
@@ -24,14 +24,14 @@ def summary_text(summary, width=None) -> str:
 
 
 def dropped_notes(n) -> List[str]:
-    """What is said of n events that came before the first step or after the last: one line, or none."""
+    """Return a note on n events that came before the first step or after the last, in a list; [] where n is 0."""
     verb = "was" if n == 1 else "were"
     return [f"{many(n, 'event')} of the recordings lay outside the steps and {verb} left out: --timesteps N takes "
             "more in"] if n else []
 
 
 def summary_card(summary) -> Card:
-    """What a `RunSummary` shows of itself."""
+    """Return what a `RunSummary` shows of itself."""
     energy = None if summary.energy is None else summary.energy.total
     facts = [
         ("model", summary.model), ("data", summary.data), ("precision", summary.chip or summary.precision),
@@ -48,12 +48,17 @@ def summary_card(summary) -> Card:
 
 def _head(summary):
     names = printable(" on ".join(name for name in (summary.model, summary.data) if name))
-    accuracy = "no labels" if summary.accuracy is None else f"{share_percent(summary.accuracy)} correct"
+    samples = many(summary.samples or 0, "sample")
+    result = (f"{samples} without labels" if summary.accuracy is None
+              else f"{share_percent(summary.accuracy)} correct of {samples}")
     return (
-        f"{names}{': ' if names else ''}{accuracy} of {many(summary.samples, 'sample')}, "
-        f"{_steps(summary)}, {summary.chip or summary.precision}, "
+        f"{names}{': ' if names else ''}{result}, {_steps(summary)}, {_arithmetic(summary)}, "
         f"{quantity(summary.samples_per_second)} samples/s\n"
     )
+
+
+def _arithmetic(summary):
+    return summary.chip or summary.precision or "unknown arithmetic"
 
 
 def _steps(summary):
@@ -76,21 +81,22 @@ def _layers(summary, samples, width):
 
 
 def _rows(summary, samples, layers):
-    """Cells of some layers."""
+    """Return a row of cells for each of some layers."""
     all_additions = max(_additions(summary.totals), 1)
     return [
         (
-            layer.name, f"{layer.neurons}", share_decimals(layer.firing_rate, 4) if layer.events else NONE,
+            layer.name or NONE, _number_text(layer.neurons),
+            share_decimals(layer.firing_rate, 4),
             decimals(layer.mean_level, 2) if layer.mean_level else NONE, quantity((layer.synops or 0) / samples),
             quantity(_additions(layer) / samples), quantity((layer.dense_macs or 0) / samples),
-            f"{decimals(100 * _additions(layer) / all_additions, 1)} %",
+            share_percent(_additions(layer) / all_additions, 1),
         )
         for layer in layers
     ]
 
 
 def _additions(counts):
-    """Additions, with the MACs of real-valued input."""
+    """Return the additions together with the MACs of real-valued input."""
     return (counts.additions or 0) + (counts.macs or 0)
 
 
@@ -101,17 +107,17 @@ def _tail(summary, samples):
         return text
     cost = summary.energy.total
     arithmetic = sum(part or 0 for part in (cost.additions, cost.products, cost.updates))
-    return (f"{text};\nenergy by {summary.energy.table}: {joule(cost.total)}, of which arithmetic "
-            f"{joule(arithmetic)}; a matched dense network: {joule(cost.ann_total)}")
+    return (f"{text};\nenergy by {summary.energy.table or 'an unknown table'}: {joule(cost.total)}, of which "
+            f"arithmetic {joule(arithmetic)}; a matched dense network: {joule(cost.ann_total)}")
 
 
 def _lost(summary):
-    """What integers did to weights, where that matters."""
-    arithmetic, weights = summary.chip or summary.precision, summary.weights or {}
+    """Yield lines on what integers did to weights, where that matters."""
+    arithmetic, weights = _arithmetic(summary), summary.weights or {}
     for name, layer in weights.items():
         if layer.is_empty:
-            yield (f"{arithmetic} rounds all {many(layer.weights, 'weight')} of {printable(name)} to 0: nothing that it "
-                   "reads has an effect; run in float32, or rescale the layer")
+            yield (f"{arithmetic} rounds all {many(layer.weights or 0, 'weight')} of {printable(name)} to 0: "
+                   "nothing that it reads has an effect; run in float32, or rescale the layer")
     lost = {name: layer for name, layer in weights.items() if layer.lost_share > LOST_SHARE and not layer.is_empty}
     if lost:
         ordered = sorted(lost, key=lambda name: -lost[name].lost_share)
@@ -121,31 +127,32 @@ def _lost(summary):
 
 
 def _share_lost(name, layer):
-    parts = [f"{verb} {decimals(100 * number / layer.weights, 1)} %{end}" for verb, number, end in (
+    parts = [f"{verb} {share_percent(number / max(layer.weights or 0, 1), 1)}{end}" for verb, number, end in (
         ("rounds", layer.zeroed, " to 0"), ("clips", layer.clipped, "")) if number]
     return f"{' and '.join(parts)} in {printable(name)}"
 
 
 def _overflown(summary):
-    """Numbers that left what floats hold."""
-    text = overflow_text(summary.precision, summary.not_finite or {})
+    """Yield a line on the numbers that overflowed in floats, if there are any."""
+    text = overflow_text(_arithmetic(summary), summary.not_finite or {})
     if text:
         yield text
 
 
+def _number_text(number):
+    return NONE if number is None else f"{number}"
+
+
 def audit_text(audit: Dict, width=None) -> str:
-    """A table of ranges, widths and overflows, and one of what became of the weights. audit: layer ->
+    """Return a table of ranges, widths and overflows, and one of what became of the weights. audit: layer ->
     `AuditSummary`."""
     rows, weights = [], []
     for name, layer in audit.items():
         for number in ("sum", "current", "membrane"):
-            found = getattr(layer, number)
-            rows.append((
-                name, number, f"{found.lowest}", f"{found.highest}", f"{found.bits_needed}",
-                f"{found.bits or 32}", NONE if found.overflows is None else f"{found.overflows}",
-                found.overflow if found.bits else "",
-            ))
-        weights.append((name, f"{layer.weights}", f"{layer.clipped_weights}", f"{layer.zeroed_weights}"))
+            range_ = getattr(layer, number)
+            known = (range_.lowest, range_.highest, range_.bits_needed, range_.bits or 32, range_.overflows)
+            rows.append((name, number, *map(_number_text, known), range_.overflow or "" if range_.bits else ""))
+        weights.append((name, *map(_number_text, (layer.weights, layer.clipped_weights, layer.zeroed_weights))))
     columns = ("layer", "number", "lowest", "highest", "bits needed", "bits", "overflows", "then")
     return (
         aligned_table(columns, rows, width, ("then", "overflows", "bits")) + "\n"

@@ -19,8 +19,8 @@ from eventsim.tensors import as_array
 
 @dataclass(frozen=True)
 class Messages:
-    """Of a layer that sends changes as whole numbers: n, how many it sent; n_saturated: those at the end of
-    their width, which cuts off what is beyond."""
+    """What a layer that sends changes as whole numbers has sent. n: how many messages; n_saturated: those at the
+    end of their width, which cuts off what is beyond."""
 
     ALIKE: ClassVar[str] = "the same layer"
 
@@ -29,17 +29,17 @@ class Messages:
 
 
 def messages_of(model, statistics) -> Dict[str, Messages]:
-    """Of the layers of a model that send changes."""
-    found = {}
+    """Return the `Messages` of each layer of a model that sends changes."""
+    messages = {}
     for name, train in statistics.trains.items():
         if model.nodes[name].sends == "changes":
-            found[name] = Messages(int(train.events.sum()), int(train.level_counts[[0, -1]].sum()))
-    return found
+            messages[name] = Messages(int(train.events.sum()), int(train.level_counts[[0, -1]].sum()))
+    return messages
 
 
 @dataclass(frozen=True)
 class RunSums:
-    """Of the samples of a batch, a part of a data set, or all of it.
+    """The exact sums of the samples of a batch, of a part of a data set, or of all of it.
 
     context: model and arithmetic. model, data: their names, or None. energy_table: to assess with.
     counts: summed over samples. seconds: spent simulating. n_right: correct predictions, None without
@@ -71,7 +71,8 @@ class RunSums:
 
 
 def sums_of(recording: Recording, labels=None) -> RunSums:
-    """Of a recording, by the default energy table. labels: numbers (N,), or None. Raises DataError for others."""
+    """Return the sums of a recording, by the default energy table. labels: numbers (N,), or None. Raises DataError
+    for others."""
     right = None if labels is None else int(
         (recording.predictions == one_label_each(labels, len(recording.predictions))).sum())
     return RunSums(recording.context, None, None, find_energy_table(), recording.counts.summed(),
@@ -80,6 +81,6 @@ def sums_of(recording: Recording, labels=None) -> RunSums:
 
 
 def class_labels(labels):
-    """Labels that name classes: whole numbers; None for others."""
+    """Return labels where they name classes, as whole numbers do; None for others."""
     labels = None if labels is None else as_array(labels)
     return labels if labels is not None and labels.dtype.kind in "iu" else None

@@ -11,14 +11,14 @@ from eventsim.tensors import as_array
 
 
 def of_classes(recording, labels) -> Dict[int, Statistics]:
-    """Statistics of the spikes of a Recording, apart for the samples of each label: per neuron, `rates` of
-    its trains are the class's. labels: whole numbers (N,). Raises DataError for others."""
+    """Return the statistics of a Recording's spikes for the samples of each label: `rates` of its trains are the
+    rates of each neuron for that class. labels: whole numbers (N,). Raises DataError for others."""
     from eventsim.statistics.of_recordings import of_spikes  # brings the compiler, which rates do without
 
     labels = _checked(labels, len(recording.output))
     return {
         int(label): Statistics({
-            name: of_spikes(spikes.of_samples(labels == label), _some(recording.lengths, labels == label))
+            name: of_spikes(spikes.of_samples(labels == label), _of_chosen(recording.lengths, labels == label))
             for name, spikes in recording.spikes.items()
         })
         for label in np.unique(labels)
@@ -26,7 +26,8 @@ def of_classes(recording, labels) -> Dict[int, Statistics]:
 
 
 def rates_by_class(counts: Counts, labels, lengths=None) -> Dict[str, Dict[int, float]]:
-    """Events per neuron and step of each layer, apart for each label. counts: per sample (not summed).
+    """Return the events per neuron and step of each layer for the samples of each label. counts: per sample (not
+    summed).
     labels: whole numbers (N,). lengths: (N,), steps of each sample where they differ. Raises DataError for
         others."""
     labels = _checked(labels, len(counts.word_operations))
@@ -43,7 +44,7 @@ def rates_by_class(counts: Counts, labels, lengths=None) -> Dict[str, Dict[int, 
     return rates
 
 
-def _some(lengths, chosen):
+def _of_chosen(lengths, chosen):
     return None if lengths is None else lengths[chosen]
 
 

@@ -28,6 +28,7 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.later import Later
 from eventsim.merging import merged
@@ -38,12 +39,14 @@ NAMES = (
     "neuron_updates", "dense_macs",
 )
 EXECUTED = ("executed_synops", "executed_additions", "executed_macs")
+MOST_STEPS = 1 << 24  # of a sample
 _SHOWN = ("synops", "additions", "macs", "dense_macs")
 ALL_NAMES = NAMES + ("levels",) + EXECUTED
 
 
 class CountRows(Mapping):
-    """Rows of layers: name -> count name -> int64 (N,), as views of one array, each made when it is first asked for.
+    """Rows of layers: name -> count name -> int64 (N,), as views of one array, each made when it is first asked
+    for.
 
     names: of the layers. values: int64 (number of layers * len(ALL_NAMES), N), or more rows.
     """
@@ -60,7 +63,7 @@ class CountRows(Mapping):
         return self._made[name]
 
     def of_all(self, name) -> np.ndarray:
-        """int64 (layers, N): one count of every layer."""
+        """Return one count of every layer, int64 (layers, N)."""
         if name not in ALL_NAMES:
             raise KeyError(name)
         apart = len(ALL_NAMES)
@@ -68,8 +71,8 @@ class CountRows(Mapping):
 
     @staticmethod
     def merge_all(parts, how) -> Optional["CountRows"]:
-        """All parts as one, by "sum" or, of samples, "concatenate"; None where their rows differ: then they merge
-        name by name, or say why not."""
+        """Return all parts as one, by "sum" or, of samples, "concatenate"; None where their rows differ: then they
+        merge name by name, or say why not."""
         values = [part._values for part in parts]
         alike = all(part._names == parts[0]._names for part in parts)
         if how == "sum" and alike and all(each.shape == values[0].shape for each in values):
@@ -101,6 +104,12 @@ class Counts(Later, Shown):
     neurons: name -> neurons of the layer. steps: steps presented per sample, the most where samples have their own
     lengths. n_samples: N. word_operations: int64 (N,). absent: steps, over all samples, that those shorter than
     `steps` did not have.
+
+    >>> import eventsim, numpy as np
+    >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
+    >>> counts = eventsim.Simulator(model).run(np.eye(4, dtype=int), timesteps=3, record=()).counts
+    >>> counts["n"]["synops"].tolist(), counts.total("synops")  # per sample and of all
+    ([3, 3, 3, 3], 12)
     """
 
     neurons: Dict[str, int] = merged("same")
@@ -123,38 +132,38 @@ class Counts(Later, Shown):
 
     @property
     def mean_steps(self) -> float:
-        """Steps presented per sample, a whole number where all had as many."""
+        """Mean steps presented per sample: an int where all samples had as many, else a float."""
         return self.presented / self.n_samples if self.absent else self.steps
 
     def __getitem__(self, layer):
         return self.layers[layer]
 
     def total(self, name) -> int:
-        """A count over all layers and samples."""
+        """Return a count over all layers and samples."""
         if isinstance(self.layers, CountRows):
             return int(self.layers.of_all(name).sum())
         return sum(int(row[name].sum()) for row in self.layers.values())
 
     def totals(self) -> Dict[str, int]:
-        """Every count over all layers and samples."""
+        """Return every count over all layers and samples."""
         return {name: self.total(name) for name in ALL_NAMES}
 
     def layer_totals(self, layer) -> Dict[str, int]:
-        """Every count of one layer over all samples."""
+        """Return every count of one layer over all samples."""
         return {name: int(self.layers[layer][name].sum()) for name in ALL_NAMES}
 
     def firing_rate(self, layer) -> float:
-        """Events per neuron, step and sample."""
+        """Return the events of a layer per neuron, step and sample."""
         chances = self.neurons[layer] * self.presented
         return float(self.layers[layer]["events"].sum() / chances) if chances else 0.0
 
     def mean_level(self, layer) -> float:
-        """Mean |level| of the events."""
+        """Return the mean |level| of a layer's events, 0.0 where there are none."""
         events = self.layers[layer]["events"].sum()
         return float(self.layers[layer]["levels"].sum() / events) if events else 0.0
 
     def card(self) -> Card:
-        """Counts per sample of the first layers."""
+        """Show the counts per sample of the first layers."""
         n = max(self.n_samples, 1)
         rows = [(name, all_digits(self.neurons[name]), number(self.firing_rate(name)),
                  *(quantity(int(self.layers[name][count].sum()) / n) for count in _SHOWN))
@@ -164,18 +173,20 @@ class Counts(Later, Shown):
                     len(self.layers), note="per sample")
 
     def padded(self, steps) -> "Counts":
-        """Of the same samples as some among longer ones, of so many steps."""
+        """Return the same counts as those of samples among longer ones, of `steps` steps. Raises DataError for
+        fewer steps than they have."""
+        steps = integer(steps, "steps", self.steps, MOST_STEPS)
         return replace(self, steps=steps, absent=self.absent + (steps - self.steps) * self.n_samples)
 
     @staticmethod
     def empty(neurons, n_samples):
-        """All zero."""
+        """Return counts that are all zero."""
         zeros = np.zeros((len(neurons), len(ALL_NAMES), n_samples), np.int64)
         rows = {name: dict(zip(ALL_NAMES, row)) for name, row in zip(neurons, zeros)}
         return Counts(dict(neurons), n_samples, 0, rows, np.zeros(n_samples, np.int64))
 
     def summed(self) -> "SummedCounts":
-        """Sums over the samples, in arrays of length 1: what a long run keeps of its batches."""
+        """Return the sums over the samples, in arrays of length 1: what a long run keeps of its batches."""
         rows = {name: {count: values.sum(keepdims=True) for count, values in row.items()}
                 for name, row in self.layers.items()}
         return SummedCounts(self.neurons, self.n_samples, self.steps, rows,

@@ -9,8 +9,11 @@ from typing import ClassVar, Optional
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown
 from eventsim.merging import merged
+from eventsim.model.rectifier import unrectified
+from eventsim.statistics.counts import MOST_STEPS
 from eventsim.text import many, number, up_to_steps
 
 N_BINS = 240  # of the histograms of membranes
@@ -67,7 +70,9 @@ class MembraneStatistics(Shown):
     lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
     def padded(self, n_steps) -> "MembraneStatistics":
-        """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""
+        """Return the same statistics as those of samples among longer ones, of n_steps: they have ended after
+        their own steps. Raises DataError for fewer steps."""
+        n_steps = integer(n_steps, "n_steps", self.n_steps, MOST_STEPS)
         lengths = np.full(self.n_samples, self.n_steps, np.int64) if self.lengths is None else self.lengths
         names = ("mean_by_step", "square_by_step", "error_by_step", "rectified_error_by_step")
         by_step = {name: np.pad(value, ((0, 0), (0, n_steps - self.n_steps)), constant_values=np.nan)
@@ -75,12 +80,12 @@ class MembraneStatistics(Shown):
         return replace(self, n_steps=n_steps, lengths=lengths, **by_step)
 
     def _mean(self, by_step, axis=None):
-        """Over the samples, of the steps that they had."""
+        """Return the mean over the samples, of the steps that they had."""
         if self.lengths is None:
             return by_step.mean(axis=axis)
-        had = np.arange(self.n_steps) < self.lengths[:, None]
-        sums, number = np.where(had, by_step, 0).sum(axis=axis), np.asarray(had.sum(axis=axis))
-        return np.divide(sums, number, out=np.full(number.shape, np.nan), where=number > 0)[()]
+        presented = np.arange(self.n_steps) < self.lengths[:, None]
+        sums, n_presented = np.where(presented, by_step, 0).sum(axis=axis), np.asarray(presented.sum(axis=axis))
+        return np.divide(sums, n_presented, out=np.full(n_presented.shape, np.nan), where=n_presented > 0)[()]
 
     @property
     def longest(self) -> int:
@@ -106,7 +111,7 @@ class MembraneStatistics(Shown):
         return float(unrectified(self.threshold / self.step)) * self.step
 
     def card(self) -> Card:
-        """The numbers of the layer as a whole."""
+        """Show the numbers of the layer as a whole."""
         return Card(f"MembraneStatistics({many(self.n_samples, 'sample')} of {self.steps_text}, in "
                     f"{self.unit})", [
                         ("threshold", number(self.threshold)), ("lowest", number(self.lowest)),
@@ -131,21 +136,3 @@ class MembraneStatistics(Shown):
     def rectified_error(self) -> float:
         """The same of the rectified membrane phi(u); nan where the layer does not rectify."""
         return np.nan if self.rectified_error_by_step is None else float(self._mean(self.rectified_error_by_step))
-
-
-def rectified(u, n_levels=1) -> np.ndarray:
-    """The rectified membrane of MPR, elementwise, in quanta: phi(u) (InfLoR-SNN, eq. 9), and with more
-    than one level above 0 the same around each: j + phi(u - j), j = floor(u) within 0 and n_levels - 1."""
-    u = np.asarray(u, np.float64)
-    j = np.clip(np.floor(u), 0, np.asarray(n_levels) - 1)
-    rest = u - j
-    inside = np.tanh(3 * (rest - 0.5)) / (2 * np.tanh(1.5)) + 0.5
-    below, above = 1 - np.cbrt(1 - np.minimum(rest, 0)), np.cbrt(np.maximum(rest, 1))
-    return j + np.where(rest < 0, below, np.where(rest > 1, above, inside))
-
-
-def unrectified(y) -> np.ndarray:
-    """The u whose phi(u) (InfLoR-SNN, eq. 9) is y, elementwise, in quanta."""
-    y = np.asarray(y, np.float64)
-    inside = np.arctanh((np.clip(y, 0, 1) - 0.5) * (2 * np.tanh(1.5))) / 3 + 0.5
-    return np.where(y < 0, 1 - (1 - y) ** 3, np.where(y > 1, y**3, inside))

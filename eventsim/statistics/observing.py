@@ -15,9 +15,8 @@ from eventsim.kernels.arguments import (
 from eventsim.merging import merge, merged
 from eventsim.model.node import Node
 from eventsim.model.parameters import parameter_on
-from eventsim.statistics.membranes import (
-    MembraneStatistics, MOST_NEURONS, N_BINS, N_DISTANCES, unrectified, WIDEST,
-)
+from eventsim.model.rectifier import unrectified
+from eventsim.statistics.membranes import MembraneStatistics, MOST_NEURONS, N_BINS, N_DISTANCES, WIDEST
 from eventsim.statistics.trains import chosen_neurons, n_interval_bins, TrainStatistics
 
 BRIEF = 127  # steps whose counts 8 bits hold
@@ -47,9 +46,9 @@ class TrainTotals:
 class TrainObserver:
     """Counts one node's planes, with sums as the kernels hold them: neurons by position, then channel.
 
-    shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample.
-    summing, detailing: whether to take events and levels, and intervals and correlations. zeros: function that makes
-    arrays, shape and dtype given.
+    shape: (C, H, W) as held; logical_shape: as the model has it. n_steps: of each sample. summing, detailing:
+    whether to take events and levels, and intervals and correlations. zeros: function that makes arrays, shape and
+    dtype given.
     """
 
     def __init__(self, shape, logical_shape, bits, signed, n_steps, summing=True, detailing=True, zeros=np.zeros):
@@ -78,7 +77,7 @@ class TrainObserver:
             sums.events, sums.squares, sums.plane_events.reshape(-1), sums.small_levels.reshape(-1),
             sums.by_step,
             small=zeros((2 * summed,), np.int16), bytes=zeros((summed,), np.int8),
-            plane_bytes=zeros((of_planes[0] * of_planes[1],), np.int8), held=zeros((1,), np.int64),
+            plane_bytes=zeros((of_planes[0] * of_planes[1],), np.int8), n_pending=zeros((1,), np.int64),
             words=zeros((self.n_planes,), np.uint64),
         )
 
@@ -88,17 +87,17 @@ class TrainObserver:
         return -(-self.size // self.pack) * 64
 
     def slots(self, n, steps, per_sample, first) -> Slots:
-        """`steps` steps of n samples from slot `first` of each on, as kernels are told."""
+        """Return what tells kernels to take `steps` steps of n samples, from slot `first` of each on."""
         channels, height, width = self.shape
         return Slots(n, steps, per_sample, first, self.bits, int(self.signed), height, width, channels)
 
     def add_samples(self, planes, n) -> None:
-        """All steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
+        """Add all steps of n samples. planes: uint64 (n, T, planes, positions, words), contiguous."""
         self.add_chunk(planes, self.slots(n, self.n_steps, planes.shape[1], 0), 0, None)
 
     def add_chunk(self, planes, slots: Slots, start, memory: Optional["Memory"], still=False,
                   summed=False) -> None:
-        """Some steps of some samples: those in the slots, which are the samples' steps from `start` on.
+        """Add some steps of some samples: those in the slots, which are the samples' steps from `start` on.
         memory: of these samples, where their steps come in several chunks. still: the first slot stands
         for all the steps. summed: they are in the sums already."""
         n, steps = slots.samples, slots.steps
@@ -130,8 +129,8 @@ class TrainObserver:
             kernel(*arguments)
 
     def calls(self, planes, slots: Slots) -> List[Tuple]:
-        """Kernels, and what they are given, that sum all steps of the samples in the slots, for `absorb` to add up.
-        planes: uint64, flat."""
+        """Return kernels, each with its arguments, that sum all steps of the samples in the slots, for `absorb` to
+        add up. planes: uint64, flat."""
         if slots.steps > BRIEF:
             self._counts = self._zeros((self.n_places,), np.int32)
             return [(train_statistics.count_neurons, planes, self._counts, self._given, slots, self.pack, 0, 1),
@@ -144,7 +143,7 @@ class TrainObserver:
         return 2 < self.n_planes <= 8 and not self.signed
 
     def _calls_of_levels(self, planes, slots):
-        """Of two planes they follow from what else is counted."""
+        """Return the calls that count levels; of up to two planes, levels follow from what else is counted."""
         if self._levelled:
             return [(train_statistics.count_small_levels, planes, self._given.words, self._given.levels, slots,
                      self.pack)]
@@ -155,12 +154,12 @@ class TrainObserver:
     def _settle(self):
         """Add what kernels hold in few bits to the sums."""
         given, sums = self._given, self.sums
-        if given.held[0]:
+        if given.n_pending[0]:
             events, squares = given.small.reshape(2, -1)
             sums.events += events
             sums.squares += squares
             sums.plane_events += given.plane_bytes.reshape(sums.plane_events.shape)
-            for array in (given.small, given.plane_bytes, given.held):
+            for array in (given.small, given.plane_bytes, given.n_pending):
                 array.fill(0)
 
     def clear(self) -> None:
@@ -169,7 +168,7 @@ class TrainObserver:
             array.fill(0)
 
     def absorb(self, other: "TrainObserver") -> None:
-        """Add what the kernels of another one, of the same train, have summed."""
+        """Add what the kernels of another observer of the same train have summed."""
         other._settle()
         for mine, theirs in zip(self._summed(), other._summed()):
             mine += theirs
@@ -190,7 +189,7 @@ class TrainObserver:
         sums.together += (fired.T @ fired).astype(np.int64)  # sums of ones: exact
 
     def statistics(self) -> TrainStatistics:
-        """The sums in the order of the node's shape."""
+        """Return the sums in the order of the node's shape."""
         repeats = self.n_steps if self.sums.still else 1
         nothing = np.zeros(int(np.prod(self.logical_shape)), np.int64)
         events, squares = nothing, nothing
@@ -202,10 +201,14 @@ class TrainObserver:
         if self.sums.still:
             by_step[:] = by_step[0]
         details = self._ordered(self.sums.intervals) if self.detailing else np.zeros((5, events.size), np.int64)
+        intervals = dict(zip(("interval_counts", "interval_sums", "interval_squares", "variation_counts",
+                              "variation_sums"), details))
         return TrainStatistics(
-            tuple(self.logical_shape), self.bits, self.signed, self.sums.n_samples, self.n_steps, events, squares,
-            planes, self._levels(events, planes, repeats), by_step, self.sums.n_detailed, *details,
-            self.sums.histogram.copy(), self.chosen, self.sums.together.copy(),
+            shape=tuple(self.logical_shape), bits=self.bits, signed=self.signed, n_samples=self.sums.n_samples,
+            n_steps=self.n_steps, events=events, squares=squares, plane_events=planes,
+            level_counts=self._levels(events, planes, repeats), events_by_step=by_step,
+            n_detailed=self.sums.n_detailed, **intervals, interval_histogram=self.sums.histogram.copy(),
+            chosen=self.chosen, together=self.sums.together.copy(),
         )
 
     def _planes(self, events, repeats):
@@ -216,7 +219,7 @@ class TrainObserver:
         return repeats * self._ordered(self.sums.plane_events)
 
     def _levels(self, events, planes, repeats):
-        """Events of each level; of up to two planes they follow from what was counted."""
+        """Return the events of each level; of up to two planes they follow from what was counted."""
         levels = repeats * self.sums.level_counts
         if levels.size <= 256 and not self.signed:
             levels += repeats * self.sums.small_levels.sum(axis=0)[: levels.size]
@@ -233,7 +236,7 @@ class TrainObserver:
         return levels
 
     def _ordered(self, values):
-        """(..., neuron as held) to (..., neuron in the order C, H, W)."""
+        """Return values (..., neurons in the order of the kernels) as (..., neurons in the order C, H, W)."""
         channels, height, width = self.shape
         values = values.reshape(*values.shape[:-1], -1, self.words * 64 // self.pack)
         values = values[..., : height * width, :channels]
@@ -241,7 +244,7 @@ class TrainObserver:
 
 
 def _words_together(channels):
-    """Words of so many channels that have room in one, a power of two."""
+    """Return how many positions of so many channels fit into one word, a power of two."""
     return 1 if channels > 32 else 1 << (6 - (channels - 1).bit_length())
 
 
@@ -287,18 +290,20 @@ class MembraneScale:
         self.edges = np.linspace(low, high, N_BINS + 1)
 
     def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
-        """Of H and U of the chosen neurons as a run has them, F (n, T, chosen), and the levels that they
-        sent, int32 like them. steps_per_unit: float64, of H and U, one for each channel as it is held, or
-        for all."""
+        """Return the statistics of H and U of the chosen neurons as a run has them, F (n, T, chosen), and of the
+        levels that they sent, int32 (n, T, chosen). steps_per_unit: float64, of H and U, one for each channel as
+        it is held, or for all."""
         n, steps, neurons = potentials.shape
         if not potentials.shape == residuals.shape == levels.shape or neurons != len(self.chosen):
-            raise DataError(f"potentials {potentials.shape}, residuals {residuals.shape} and levels {levels.shape} have "
-                            f"different shapes, expected (N, T, {len(self.chosen)}) of each")
+            raise DataError(f"potentials {potentials.shape}, residuals {residuals.shape} and levels "
+                            f"{levels.shape} have different shapes, expected (N, T, {len(self.chosen)}) of each")
         kinds = potentials.dtype, residuals.dtype, levels.dtype
         if not all(kind.kind in "iuf" and kind.itemsize <= 8 for kind in kinds):
-            raise DataError(f"potentials, residuals and levels are of {', '.join(map(str, kinds))}, expected numbers")
+            raise DataError(f"potentials, residuals and levels are of {', '.join(map(str, kinds))}, expected "
+                            "numbers")
         if steps_per_unit.ndim != 1 or not len(steps_per_unit) or self.n_neurons % len(steps_per_unit):
-            raise DataError(f"steps_per_unit has shape {steps_per_unit.shape}, expected one number for each channel")
+            raise DataError(f"steps_per_unit has shape {steps_per_unit.shape}, expected one number for each "
+                            "channel")
         rectifies = int(self.node.rectify)
         alike = self.n_neurons // len(steps_per_unit)  # consecutive neurons of the same scale
         parameters = np.stack((steps_per_unit[self.chosen // alike], self.unit, self.quantum,
@@ -321,9 +326,11 @@ class MembraneScale:
         means = np.divide(sums, n_known, out=np.full(sums.shape, np.nan), where=n_known > 0)
         mean, square, error, rectified_error = means.reshape(4, n, steps)
         return MembraneStatistics(
-            n, steps, self.name, self.threshold, self.step, self.n_levels, self.edges, histograms[0],
-            histograms[1], histograms[2] if rectifies else None, distances, float(extremes[0]),
-            float(extremes[1]), int(unusual[0]), mean, square, error, rectified_error if rectifies else None,
+            n_samples=n, n_steps=steps, unit=self.name, threshold=self.threshold, step=self.step,
+            n_levels=self.n_levels, edges=self.edges, potentials=histograms[0], residuals=histograms[1],
+            rectified=histograms[2] if rectifies else None, distances=distances, lowest=float(extremes[0]),
+            highest=float(extremes[1]), n_not_finite=int(unusual[0]), mean_by_step=mean, square_by_step=square,
+            error_by_step=error, rectified_error_by_step=rectified_error if rectifies else None,
         )
 
 
@@ -342,8 +349,8 @@ class Observer:
         self.membranes: Dict[int, Dict[str, MembraneStatistics]] = {}
 
     def block(self, first, n, several):
-        """A context in which a block of n samples is gathered, `first` being the place of the first one in the run.
-        several: whether its steps come in several chunks."""
+        """Return a context in which a block of n samples is gathered, `first` being the place of the first one in
+        the run. several: whether its steps come in several chunks."""
         return self._block(first, n, several) if self.kinds else NOTHING
 
     @contextmanager
@@ -367,7 +374,7 @@ class Observer:
         return sums
 
     def trains(self) -> Dict[str, TrainStatistics]:
-        """Of all blocks."""
+        """Return the statistics of trains of all blocks."""
         if not self._all:
             return {}
         for name, gathered in self._all[0].items():
@@ -376,7 +383,7 @@ class Observer:
         return {name: gathered.statistics() for name, gathered in self._all[0].items()}
 
     def all_membranes(self) -> Dict[str, MembraneStatistics]:
-        """Of all blocks, in the order of the samples."""
+        """Return the statistics of membranes of all blocks, in the order of the samples."""
         return merge([self.membranes[first] for first in sorted(self.membranes)]) or {}
 
 
@@ -384,7 +391,7 @@ class _NoObserver:
     """Gathers nothing of a block."""
 
     def take(self, chunk) -> None:
-        """The next chunk."""
+        """Take the next chunk, and do nothing."""
 
 
 NOTHING = nullcontext(_NoObserver())
@@ -396,11 +403,11 @@ class BlockObserver:
     def __init__(self, observer, sums, n, several):
         self.observer, self.sums, self.n = observer, sums, n
         self.membranes: List[Dict[str, MembraneStatistics]] = []  # of each chunk
-        self.memories = {name: Memory(found, n) for name, found in sums.items()} if several else {}
+        self.memories = {name: Memory(train, n) for name, train in sums.items()} if several else {}
         self.step = 0
 
     def take(self, chunk) -> None:
-        """The next chunk of the block's steps, an `engine.chunk.Chunk`."""
+        """Take the next chunk of the block's steps, an `engine.chunk.Chunk`."""
         steps = chunk.steps
         for name, sums in self.sums.items():
             train = chunk.trains.sent[name]
@@ -426,13 +433,13 @@ class BlockObserver:
 
 
 def _levels(planes, position, channel, bits):
-    """Levels int32 (n, T, S) of some neurons. planes: (n, T, planes, positions, words)."""
+    """Return the levels of some neurons, int32 (n, T, S). planes: (n, T, planes, positions, words)."""
     octets = np.ascontiguousarray(planes).view(np.uint8)  # an eighth of the memory that words take
     octets = octets.reshape(*planes.shape[:3], -1).take(position * 8 * planes.shape[-1] + channel // 8, axis=3)
     octets >>= (channel % 8).astype(np.uint8)
     octets &= np.uint8(1)
     levels = octets[:, :, 0].astype(np.int32)
     for b in range(1, planes.shape[2]):
-        worth = 1 << b if b < bits else -(1 << b - bits)
-        levels += octets[:, :, b] * np.int32(worth)
+        value = 1 << b if b < bits else -(1 << b - bits)
+        levels += octets[:, :, b] * np.int32(value)
     return levels

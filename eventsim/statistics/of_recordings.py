@@ -14,7 +14,7 @@ from eventsim.statistics.trains import TrainStatistics
 
 
 def of(recording, model=None, labels=None) -> Statistics:
-    """Statistics of a Recording.
+    """Return the statistics of a Recording.
 
     trains: of every node whose spikes were recorded. membranes: where `model` is given, of every layer
     of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
@@ -43,9 +43,9 @@ def of(recording, model=None, labels=None) -> Statistics:
 
 
 def of_spikes(spikes, lengths=None) -> TrainStatistics:
-    """Statistics of the trains of one node, all samples in detail. spikes: `Spikes`. lengths: int64 (N,), steps of
-    each sample, which sent nothing after them; None: those that the spikes say. Raises DataError where the
-    planes are not as it says."""
+    """Return the statistics of the trains of one node, with all samples in detail. spikes: `Spikes`. lengths:
+    int64 (N,), steps of each sample, which sent nothing after them; None: those that the spikes say. Raises
+    DataError where the planes are not as it says."""
     check_planes(spikes)
     n, steps = spikes.planes.shape[:2]
     sums = TrainObserver(spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed, steps)
@@ -66,7 +66,7 @@ def _flat(values):
 
 
 def _steps_per_unit(recording, name):
-    found = recording.steps_per_unit.get(name)
-    if found is None:
+    steps = recording.steps_per_unit.get(name)
+    if steps is None:
         raise RunError(f"the recording does not say the unit of the membranes of {name!r}")
-    return np.asarray(found, np.float64)
+    return np.asarray(steps, np.float64)

@@ -30,7 +30,7 @@ class Range:
 
     @property
     def counted(self) -> bool:
-        """Whether overflows are counted: not of int32's own width, which is all that holds it."""
+        """Whether overflows are counted: they are not where the width is that of int32, which cannot tell."""
         return self.bits is not None and self.bits < 32
 
     @property
@@ -50,16 +50,16 @@ class LayerAudit:
     n_clipped: int = merged("same")
 
 
-def collect(program: Program, found: Dict[str, np.ndarray]) -> Dict[str, LayerAudit]:
-    """Per layer from what the kernels noted: int32 (n, 9, padded channels)."""
+def collect(program: Program, notes: Dict[str, np.ndarray]) -> Dict[str, LayerAudit]:
+    """Return the audit of each layer. notes: layer -> what the kernels noted, int32 (n, 9, padded channels)."""
     audits = {}
-    for name, noted in found.items():
+    for name, noted in notes.items():
         stage = program.stages[name]
-        whole = noted[..., : stage.shape[0]].astype(np.int64).reshape(len(noted), 3, 3, -1)
+        noted = noted[..., : stage.shape[0]].astype(np.int64).reshape(len(noted), 3, 3, -1)
         ranges = {}
         for i, quantity in enumerate(QUANTITIES):
             ranges[quantity] = Range(
-                int(whole[:, i, 0].min()), int(whole[:, i, 1].max()), int(whole[:, i, 2].sum()),
+                int(noted[:, i, 0].min()), int(noted[:, i, 1].max()), int(noted[:, i, 2].sum()),
                 getattr(program.chip, quantity + "_bits", None),
                 getattr(program.chip, quantity + "_overflow", ""),
             )

@@ -19,14 +19,22 @@ KINDS = ("statistics", "intervals", "membranes")  # that a run records
 @dataclass(frozen=True, repr=False)
 class Statistics(Shown):
     """trains: node -> what it sent. membranes: layer of neurons -> where its membranes were.
-    decisions: how the answer settled, or None. Merging takes what one part lacks from the others."""
+    decisions: how the answer settled, or None. Merging takes what one part lacks from the others.
+
+    >>> import numpy as np
+    >>> from eventsim import Input, Model, Neuron, Simulator
+    >>> model = Model({"in": Input((2,)), "n": Neuron(v_threshold=1.0)}, [("in", "n")], timesteps=4)
+    >>> statistics = Simulator(model).run(np.array([[0, 1]]), record="statistics").statistics
+    >>> statistics.trains["n"].rates, statistics.activation_sparsity("n")
+    (array([0., 1.]), 0.5)
+    """
 
     trains: Dict[str, TrainStatistics] = merged(samples="merge", lacking="other", default_factory=dict)
     membranes: Dict[str, MembraneStatistics] = merged(samples="merge", lacking="other", default_factory=dict)
     decisions: Optional[Decisions] = merged(samples="merge", lacking="other", default=None)
 
     def card(self) -> Card:
-        """What was gathered, and the rates of the first nodes."""
+        """Show what was gathered, and the rates of the first nodes."""
         decisions = self.decisions
         facts = [
             ("nodes", len(self.trains)), ("membranes of layers", len(self.membranes)),
@@ -43,25 +51,27 @@ class Statistics(Shown):
                     len(names))
 
     def padded(self, n_steps) -> "Statistics":
-        """Of the same samples as some among longer ones, of n_steps."""
-        trains, membranes = ({name: found.padded(n_steps) for name, found in kind.items()}
+        """Return the same statistics as those of samples among longer ones, of n_steps. Raises DataError for fewer
+        steps than they have."""
+        trains, membranes = ({name: members.padded(n_steps) for name, members in kind.items()}
                              for kind in (self.trains, self.membranes))
         return Statistics(trains, membranes, None if self.decisions is None else self.decisions.padded(n_steps))
 
     def activation_sparsity(self, nodes=None) -> float:
-        """Share of zeros among the levels of some nodes (a name, or several; None: of all), over all steps and
+        """Return the share of zeros among the levels of some nodes (a name, or several; None: of all), over all
+        steps and
         samples, nodes counting by their neurons: NeuroBench's activation sparsity where they are the layers of
         spiking neurons, without the input. nan where nothing was counted. Raises RunError for a node that is not
         there."""
         names = list(self.trains) if nodes is None else names_of(nodes, "nodes", "names of nodes, or None")
         known_names(names, self.trains, "node")
-        found = [self.trains[name] for name in dict.fromkeys(names) if self.trains[name].n_samples]
-        chances = sum(train.chances * train.n_neurons for train in found)
-        return 1 - sum(int(train.events.sum()) for train in found) / chances if chances else np.nan
+        trains = [self.trains[name] for name in dict.fromkeys(names) if self.trains[name].n_samples]
+        chances = sum(train.chances * train.n_neurons for train in trains)
+        return 1 - sum(int(train.events.sum()) for train in trains) / chances if chances else np.nan
 
 
 def _of_train(train):
-    """Cells of what a node sent."""
+    """Return the cells of what a node sent."""
     if train is None:
         return (NONE,) * 6
     return (all_digits(train.n_neurons), all_digits(train.n_samples), number(train.rate),

@@ -10,8 +10,10 @@ from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
+from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown, times
 from eventsim.merging import merged
+from eventsim.statistics.counts import MOST_STEPS
 from eventsim.text import many, number, percent, up_to_steps
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept
@@ -21,7 +23,7 @@ VARIATION_UNIT = 2.0**32  # `variation_sums` are in parts of it
 
 @lru_cache(maxsize=1024)
 def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
-    """int64: at most so many neurons, one from each of as many equal parts of the node's order. Which one
+    """Return at most `most` neurons, int64, one from each of as many equal parts of the node's order. Which one
     of its part changes from part to part, since even steps would meet the same columns of every map. Read-only."""
     n = min(most, n_neurons)
     parts = np.arange(n, dtype=np.int64)
@@ -33,8 +35,8 @@ def chosen_neurons(n_neurons, most=MOST_CHOSEN) -> np.ndarray:
 
 
 def n_interval_bins(n_steps) -> int:
-    """Bins of a histogram of intervals in trains of n_steps: one for each length, the last for all
-    from there on."""
+    """Return the number of bins of a histogram of intervals in trains of n_steps: one for each length, the last
+    for all from there on."""
     return min(n_steps, LONGEST) + 1
 
 
@@ -91,7 +93,7 @@ class TrainStatistics(Shown):
 
     @staticmethod
     def array_shapes(shape, bits, signed, n_steps):
-        """{field: shape} of the arrays, all int64, of a node and a number of steps."""
+        """Return {field: shape} of the arrays, all int64, of a node and a number of steps."""
         neurons = prod(shape)
         planes, levels = bits * (1 + signed), (1 << bits) + signed * ((1 << bits) - 1)
         chosen = min(MOST_CHOSEN, neurons)
@@ -106,14 +108,14 @@ class TrainStatistics(Shown):
 
     @classmethod
     def zeros(cls, shape, bits, signed, n_steps) -> "TrainStatistics":
-        """Of no samples."""
+        """Return the statistics of no samples."""
         arrays = {name: np.zeros(size, np.int64)
                   for name, size in cls.array_shapes(shape, bits, signed, n_steps).items()}
         arrays["chosen"] = chosen_neurons(arrays["events"].size)
         return cls(tuple(shape), bits, signed, 0, n_steps, n_detailed=0, **arrays)
 
     def card(self) -> Card:
-        """The numbers of the node as a whole."""
+        """Show the numbers of the node as a whole."""
         numbers = [("rate", number(self.rate)), ("silent", percent(self.silent_share)),
                    ("saturated", percent(self.saturated_share)), ("mean level", number(self.mean_level)),
                    ("entropy", number(self.entropy)), ("samples with intervals", self.n_detailed)]
@@ -122,7 +124,9 @@ class TrainStatistics(Shown):
                     f"{self.steps_text()})", numbers)
 
     def padded(self, n_steps) -> "TrainStatistics":
-        """Of the same samples as some among longer ones, of n_steps: they have ended after their own steps."""
+        """Return the same statistics as those of samples among longer ones, of n_steps: they have ended after
+        their own steps. Raises DataError for fewer steps."""
+        n_steps = integer(n_steps, "n_steps", self.n_steps, MOST_STEPS)
         more = n_steps - self.n_steps
         bins = n_interval_bins(n_steps) - self.interval_histogram.size
         ended = np.zeros(self.n_steps, np.int64) if self.ended_by_step is None else self.ended_by_step
@@ -133,7 +137,8 @@ class TrainStatistics(Shown):
             detailed_absent=self.detailed_absent + more * self.n_detailed)
 
     def ended(self, lengths) -> "TrainStatistics":
-        """Of samples, all in detail, that had so many steps, int64 (N,), and were 0 after them."""
+        """Return the statistics of samples, all in detail, that had `lengths` steps, int64 (N,), and were 0 after
+        them."""
         if lengths is None:
             return self
         absent, zero = int((self.n_steps - lengths).sum()), -self.lowest_level
@@ -162,7 +167,7 @@ class TrainStatistics(Shown):
         return np.full(self.n_steps, self.n_samples, np.int64) - ended
 
     def steps_text(self, detailed=False) -> str:
-        """In words, how many steps the samples had. detailed: those that were looked at in detail."""
+        """Return, in words, how many steps the samples had. detailed: those that were looked at in detail."""
         fewer = self.detailed_absent if detailed else self.chances < self.n_samples * self.n_steps
         return up_to_steps(self.n_steps, fewer)
 
@@ -293,7 +298,7 @@ class TrainStatistics(Shown):
         return _ratio(covariance, np.outer(deviation, deviation))
 
     def contradiction(self) -> str:
-        """What no run can have counted, in words; "" where there is nothing of that kind."""
+        """Return, in words, what no run can have counted; "" where there is nothing of that kind."""
         if (_spread(self.interval_counts, self.interval_squares, self.interval_sums) < 0).any():
             return "'interval_squares' are smaller than 'interval_sums' allow"
         most = self.n_detailed * self.n_steps - self.detailed_absent
@@ -303,17 +308,17 @@ class TrainStatistics(Shown):
 
 
 def _ratio(above, below):
-    """above / below in float64; nan where `below` is 0."""
+    """Return above / below in float64; nan where `below` is 0."""
     above, below = np.asarray(above, np.float64), np.asarray(below, np.float64)
     return np.divide(above, below, out=np.full(np.broadcast_shapes(above.shape, below.shape), np.nan),
                      where=below != 0)
 
 
 def _spread(n, products, sums, others=None):
-    """n * products - sums * others (sums * sums without others), exact before it becomes float64."""
+    """Return n * products - sums * others (sums * sums without others), exact before it becomes float64."""
     others = sums if others is None else others
     most = max(int(np.max(n, initial=0)) * int(np.max(products, initial=0)),
                int(np.max(sums, initial=0)) * int(np.max(others, initial=0)))
-    number = np.int64 if most < 1 << 62 else object  # Python's integers have no limit
-    n, products, sums, others = (np.asarray(values).astype(number) for values in (n, products, sums, others))
+    dtype = np.int64 if most < 1 << 62 else object  # Python's integers have no limit
+    n, products, sums, others = (np.asarray(values).astype(dtype) for values in (n, products, sums, others))
     return np.asarray(n * products - sums * others).astype(np.float64)

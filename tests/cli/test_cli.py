@@ -52,25 +52,25 @@ def test_info(run):
 
 
 def test_info_json(run_json):
-    found = run_json("info", MODEL)
+    info = run_json("info", MODEL)
     model = eventsim.load(MODEL)
-    assert found["model"] == MODEL and found["timesteps"] == 2 and found["check"] == 16
-    assert found["class_names"] == list(model.class_names)
-    assert [(n["name"], tuple(n["shape"])) for n in found["nodes"]] == list(model.shapes.items())
-    assert found["nodes"][2]["reads"] == ["conv1"]
+    assert info["model"] == MODEL and info["timesteps"] == 2 and info["check"] == 16
+    assert info["class_names"] == list(model.class_names)
+    assert [(n["name"], tuple(n["shape"])) for n in info["nodes"]] == list(model.shapes.items())
+    assert info["nodes"][2]["reads"] == ["conv1"]
 
 
 @pytest.mark.parametrize("precision", ("int8", "float32"))
 def test_info_says_which_kernel_runs_each_path_and_why(run, run_json, precision):
-    found = run_json("info", MODEL, "--kernels", precision)["kernels"]
-    assert found and all(each["why"] for each in found)
+    kernels = run_json("info", MODEL, "--kernels", precision)["kernels"]
+    assert kernels and all(each["why"] for each in kernels)
     program = eventsim.Simulator(eventsim.load(MODEL), precision).program
     paths = [(layer.name, path) for layer in program.stages.values() if hasattr(layer, "synapses")
              for path in layer.synapses]
-    assert [(each["layer"], each["source"], each["kernel"]) for each in found] == [
+    assert [(each["layer"], each["source"], each["kernel"]) for each in kernels] == [
         (name, path.source, path.method) for name, path in paths]
     _, out, _ = run("info", MODEL, "--kernels", precision)
-    assert f"kernels in {precision}\n" in out and all(each["why"] in out for each in found)
+    assert f"kernels in {precision}\n" in out and all(each["why"] in out for each in kernels)
 
 
 def test_info_says_which_kernels_run_under_a_chip(run, run_json, tmp_path):
@@ -81,9 +81,9 @@ def test_info_says_which_kernels_run_under_a_chip(run, run_json, tmp_path):
     model = eventsim.Model(nodes, [("in", "dense"), ("dense", "fire")], timesteps=2, chip=find_chip("loihi"))
     path = tmp_path / "chip.h5"
     eventsim.save(model, path)
-    found = run_json("info", path, "--kernels", "fixed")["kernels"]
+    kernels = run_json("info", path, "--kernels", "fixed")["kernels"]
     program = eventsim.Simulator(eventsim.load(path)).program
-    assert program.precision == "fixed" and len(found) == sum(
+    assert program.precision == "fixed" and len(kernels) == sum(
         len(layer.synapses) for layer in program.stages.values() if hasattr(layer, "synapses"))
 
 
@@ -95,18 +95,18 @@ def test_check(run):
 
 
 def test_check_json(run_json):
-    found = run_json("check", MODEL)
-    assert found["passed"] is True and found["model"] == MODEL
-    assert found["float64_output_error"] <= 1e-9
-    assert found["float32_predictions_equal"] == 16
-    assert [found[f"float64_levels_different_neuron{i}"] for i in (1, 2, 3)] == [0, 0, 0]
+    checked = run_json("check", MODEL)
+    assert checked["passed"] is True and checked["model"] == MODEL
+    assert checked["float64_output_error"] <= 1e-9
+    assert checked["float32_predictions_equal"] == 16
+    assert [checked[f"float64_levels_different_neuron{i}"] for i in (1, 2, 3)] == [0, 0, 0]
 
 
 def test_check_json_says_what_its_text_says(run, run_json):
-    found, lines = run_json("check", MODEL), run("check", MODEL)[1].splitlines()[:-1]
-    assert [f"{one['result']:<6}  {one['text']}" for one in found["checks"]] == lines and len(lines) == 8
-    assert {one["result"] for one in found["checks"]} == {"ok", "info"}
-    assert (found["samples"], found["output_tolerance"], found["spike_tolerance"]) == (16, 1e-9, 1e-3)
+    checked, lines = run_json("check", MODEL), run("check", MODEL)[1].splitlines()[:-1]
+    assert [f"{one['result']:<6}  {one['text']}" for one in checked["checks"]] == lines and len(lines) == 8
+    assert {one["result"] for one in checked["checks"]} == {"ok", "info"}
+    assert (checked["samples"], checked["output_tolerance"], checked["spike_tolerance"]) == (16, 1e-9, 1e-3)
 
 
 def changed(tmp_path, change):
@@ -135,10 +135,10 @@ def test_nothing_to_check(run, tmp_path):
     path = changed(tmp_path, lambda file: file.pop("check"))
     status, out, err = run("check", path)
     assert status == 2 and out == ""
-    said = f"eventsim: {path}: nothing to check: the file has no check group\n"
-    assert err == said
+    message = f"eventsim: {path}: nothing to check: the file has no check group\n"
+    assert err == message
     status, out, err = run("check", path, "--json")
-    assert (status, err) == (2, said)
+    assert (status, err) == (2, message)
     assert json.loads(out) == {"model": str(path), "passed": None, "samples": 0, "checks": [], "notes": []}
 
 
@@ -158,49 +158,62 @@ def test_run(run):
 
 @pytest.mark.parametrize("precision", ("float32", "float64", "int8"))
 def test_run_json(run_json, precision):
-    found = run_json("run", MODEL, DATA, "--precision", precision)
-    assert list(found) == KEYS + ["weights"] * (precision == "int8") + ["notes"]
-    assert [found[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 2, 0, precision, 1]
-    assert found["accuracy"] > 0.97 and found["seconds"] > 0
-    assert found["samples_per_second"] == pytest.approx(599 / found["seconds"])
-    assert sorted(found["totals"]) == sorted(TOTALS)
-    assert {row["name"]: row["neurons"] for row in found["layers"]} == LAYERS
-    for row in found["layers"]:
+    summary = run_json("run", MODEL, DATA, "--precision", precision)
+    assert list(summary) == KEYS + ["weights"] * (precision == "int8") + ["notes"]
+    assert [summary[k] for k in KEYS[:7]] == [MODEL, DATA, 599, 2, 0, precision, 1]
+    assert summary["accuracy"] > 0.97 and summary["seconds"] > 0
+    assert summary["samples_per_second"] == pytest.approx(599 / summary["seconds"])
+    assert sorted(summary["totals"]) == sorted(TOTALS)
+    assert {row["name"]: row["neurons"] for row in summary["layers"]} == LAYERS
+    for row in summary["layers"]:
         assert sorted(row) == sorted(ROW)
         assert all(type(row[count]) is int for count in COUNTS + EXECUTED)
     for count in COUNTS + EXECUTED:
-        assert type(found["totals"][count]) is int
-        assert found["totals"][count] == sum(row[count] for row in found["layers"])
-    assert type(found["totals"]["word_operations"]) is int
-    totals = found["totals"]
+        assert type(summary["totals"][count]) is int
+        assert summary["totals"][count] == sum(row[count] for row in summary["layers"])
+    assert type(summary["totals"]["word_operations"]) is int
+    totals = summary["totals"]
     addition, product = (0.1, 3.1) if precision == "int8" else (0.9, 3.7)  # picojoule
     additions = totals["additions"] + totals["doublings"] + totals["macs"] + totals["neuron_updates"]
     picojoule = additions * addition + (totals["macs"] + totals["multiplications"]) * product
-    assert totals["energy_joule"] == pytest.approx(1e-12 * picojoule, rel=1e-12) and picojoule > 0
-    total = found["energy"]["total"]
-    assert total["total"] - total["memory"] == pytest.approx(totals["energy_joule"] / 599, rel=1e-9)
+    total = summary["energy"]["total"]
+    assert total["total"] - total["memory"] == pytest.approx(1e-12 * picojoule / 599, rel=1e-9) and picojoule > 0
+    assert totals["energy_joule"] == total["total"] * 599 and total["memory"] > 0  # of the run, with memory
 
 
 def test_run_says_what_python_says(run_json):
     x, y = digits()
     recording = eventsim.Simulator(eventsim.load(MODEL)).run(x)
-    found = run_json("run", MODEL, DATA)
-    assert found["accuracy"] == recording.accuracy(y)
-    for row in found["layers"]:
+    printed = run_json("run", MODEL, DATA)
+    assert printed["accuracy"] == recording.accuracy(y)
+    for row in printed["layers"]:
         totals = recording.counts.layer_totals(row["name"])
         assert {c: row[c] for c in COUNTS + EXECUTED} == {c: totals[c] for c in COUNTS + EXECUTED}
         sends = row["name"] != "readout"  # a readout has no events, so neither rate nor level
         assert row["firing_rate"] == (recording.counts.firing_rate(row["name"]) if sends else None)
         assert row["mean_level"] == (recording.counts.mean_level(row["name"]) if sends else None)
-    assert found["totals"]["neuron_updates"] == 599 * 2 * sum(n for k, n in LAYERS.items() if k != "input")
+    assert printed["totals"]["neuron_updates"] == 599 * 2 * sum(n for k, n in LAYERS.items() if k != "input")
+
+
+@pytest.mark.parametrize("command, rest", [
+    ("run", [DATA]), ("bench", []), ("warmup", []), ("info", ["--kernels", "int8"]), ("check", []),
+    ("diff", [MODEL, DATA]), ("stream", ["-"])])
+def test_every_command_that_computes_takes_a_memory_limit(run, tmp_path, command, rest):
+    model = MODEL
+    if command == "stream":
+        model = tmp_path / "events.h5"
+        nodes = {"in": Input((2, 8, 8), events=EventBins(1000.0, sensor_size=(8, 8))), "flat": Flatten(),
+                 "fc": Dense(np.ones((99, 128))), "n": Neuron()}
+        eventsim.save(Model(nodes, list(zip(nodes, list(nodes)[1:])), 4), model)
+    assert_one_line(*run(command, model, *rest, "--memory-limit", "1k"), f"{model}: ", "memory", "1 kB")
 
 
 def test_limit_timesteps_workers(run_json):
-    whole = run_json("run", MODEL, DATA, "--limit", 300)  # more than one batch
+    one_run = run_json("run", MODEL, DATA, "--limit", 300)  # more than one batch
     threads = run_json("run", MODEL, DATA, "--limit", 300, "--workers", 2)
-    assert whole["samples"] == 300 and threads["workers"] == 2
+    assert one_run["samples"] == 300 and threads["workers"] == 2
     for key in ("totals", "layers", "accuracy"):
-        assert threads[key] == whole[key]
+        assert threads[key] == one_run[key]
     short = run_json("run", MODEL, DATA, "--limit", 7, "--timesteps", 2)
     assert (short["samples"], short["timesteps"]) == (7, 2)
     assert short["totals"]["neuron_updates"] == 7 * 2 * 1594
@@ -210,7 +223,7 @@ def test_limit_timesteps_workers(run_json):
 def test_data_without_labels(run, run_json, tmp_path):
     path = data_file(tmp_path / "x.h5", digits(5)[0])
     assert run_json("run", MODEL, path)["accuracy"] is None
-    assert "no labels of 5 samples" in run("run", MODEL, path)[1]
+    assert "5 samples without labels" in run("run", MODEL, path)[1]
 
 
 @pytest.mark.parametrize("words", [["run", MODEL], ["diff", MODEL, MODEL]], ids=lambda words: words[0])
@@ -234,10 +247,10 @@ def test_floats_are_not_audited(run, tmp_path, precision):
 def test_data_with_steps(run_json, tmp_path):
     x, y = digits(6)
     path = data_file(tmp_path / "x.h5", np.repeat(x[:, None], 3, axis=1), y)
-    found = run_json("run", MODEL, path, "--timesteps", 3)
-    assert found["timesteps"] == 3
+    summary = run_json("run", MODEL, path, "--timesteps", 3)
+    assert summary["timesteps"] == 3
     still = run_json("run", MODEL, data_file(tmp_path / "still.h5", x, y), "--timesteps", 3)
-    assert [row["additions"] for row in found["layers"]] == [row["additions"] for row in still["layers"]]
+    assert [row["additions"] for row in summary["layers"]] == [row["additions"] for row in still["layers"]]
 
 
 def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
@@ -248,17 +261,17 @@ def test_events_after_the_last_step_are_told(run, run_json, tmp_path):
     eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=10), path)
     late = sum(int((t >= 100).sum()) for *_, t in recordings)
     assert late > 0 and run_json("run", path, tmp_path)["dropped_events"] == late
-    told = f"{late} events of the recordings lay outside the steps and were left out: --timesteps N takes more in"
-    assert told in run("run", path, tmp_path)[1]
+    note = f"{late} events of the recordings lay outside the steps and were left out: --timesteps N takes more in"
+    assert note in run("run", path, tmp_path)[1]
     assert run_json("run", path, tmp_path, "--timesteps", 12)["dropped_events"] == 0
     assert "left out" not in run("run", path, tmp_path, "--timesteps", 12)[1]
 
 
 def test_out(run_json, tmp_path):
     out = tmp_path / "out.h5"
-    found = run_json("run", MODEL, DATA, "--limit", 300, "--out", out, "--record", "spikes",
-                     "--record", "potentials:neuron2", "--record", "outputs")
-    assert found.pop("notes") == []
+    printed = run_json("run", MODEL, DATA, "--limit", 300, "--out", out, "--record", "spikes",
+                       "--record", "potentials:neuron2", "--record", "outputs")
+    assert printed.pop("notes") == []
     assert os.listdir(tmp_path) == ["out.h5"]
     x, y = digits(300)
     recording = eventsim.Simulator(eventsim.load(MODEL)).run(
@@ -267,7 +280,7 @@ def test_out(run_json, tmp_path):
         assert file["format"].asstr()[()] == "eventsim-recording" and file["version"][()] == 1
         assert file["timesteps"][()] == 2 and file["precision"].asstr()[()] == "float32"
         summary = json.loads(file["summary"].asstr()[()])
-        assert found.items() <= summary.items() and {"made", "nodes", "class_names"} <= summary.keys()
+        assert printed.items() <= summary.items() and {"made", "nodes", "class_names"} <= summary.keys()
         assert np.array_equal(file["output"], recording.output)
         assert np.array_equal(file["outputs"], recording.outputs)
         assert np.array_equal(file["predictions"], recording.predictions)
@@ -504,6 +517,6 @@ def test_what_integers_and_floats_lose_is_said(tmp_path, capsys):
     findings = " ".join(capsys.readouterr().out.split())
     assert "fault: All 80 weights of b are 0 in this arithmetic" in findings
     assert "note: Some weights are rounded to 0 or clipped: 3.0 % of a." in findings
-    said = "float32 overflowed: 4 potentials of a are infinite or nan"
-    assert said in printed("huge") and "overflowed" not in printed("huge", "--precision", "float64")
+    line = "float32 overflowed: 4 potentials of a are infinite or nan"
+    assert line in printed("huge") and "overflowed" not in printed("huge", "--precision", "float64")
 

@@ -38,7 +38,8 @@ def test_equal(run, files):
     a, _, x = files
     status, out, err = run("diff", a, a, x)
     assert status == 0 and err == ""
-    assert out.startswith(f"A: {a} (float32)\nB: {a} (float32)\n{x}: no difference in currents, potentials, spikes")
+    assert out.startswith(f"A: {a} (float32)\nB: {a} (float32)\n"
+                          f"{x}: no difference in currents, potentials, spikes")
     assert "first divergence" not in out and "equal predictions: 20 of 20" in out
     assert "reading: Nothing that decides" in out
 
@@ -62,26 +63,27 @@ def test_different(run, files):
 @pytest.mark.parametrize("columns", [30, 40, 44, 100])
 def test_a_narrow_screen_shows_both_sides(columns):
     """What A and B had in the neuron stands beside each other, or below each other, but is never left out."""
-    found = eventsim.compare(network(), planted("one threshold"), samples(20))
-    values = [f"{value:.9g}" for pair in found.first.values_there.values() for value in pair]
-    text = wrapped(as_text(found, "", columns), columns)
+    comparison = eventsim.compare(network(), planted("one threshold"), samples(20))
+    values = [f"{value:.9g}" for pair in comparison.first.values_there.values() for value in pair]
+    text = wrapped(as_text(comparison, "", columns), columns)
     assert max(map(len, text.splitlines())) <= columns and ": B" not in text.replace("B: B", "")
     there = text.partition("\n\n")[2].partition("share of neurons")[0].split()
     assert all(value in there for value in values) and {"A", "B", ">="} <= set(there)
 
 
 @pytest.mark.parametrize("exchanged", [False, True])
-@pytest.mark.parametrize("other, said", [
+@pytest.mark.parametrize("other, message", [
     (Input((1, 8, 8), bits=1), "values up to "), (Input((2, 8, 8), bits=8), "samples have shape (1, 8, 8)")])
-def test_an_error_of_data_says_which_model_it_is_for(run, tmp_path, other, said, exchanged):
+def test_an_error_of_data_says_which_model_it_is_for(run, tmp_path, other, message, exchanged):
     paths = [str(tmp_path / name) for name in ("fits.h5", "other.h5")]
     for path, node in zip(paths, (Input((1, 8, 8), "image", bits=8), other)):
         nodes = {"in": node, "flat": Flatten(), "fc": Dense(np.ones((3, 64 * node.shape[0]))), "n": Neuron()}
         eventsim.save(Model(nodes, list(zip(nodes, list(nodes)[1:])), 4), path)
     data = data_file(tmp_path / "x.h5", np.full((3, 1, 8, 8), 200, np.uint8))
-    assert_one_line(*run("diff", *(paths[::-1] if exchanged else paths), data), said, f"(the model is {paths[1]})")
+    assert_one_line(*run("diff", *(paths[::-1] if exchanged else paths), data), message,
+                    f"(the model is {paths[1]})")
     once = run("diff", paths[1], paths[1], data)
-    assert_one_line(*once, said)
+    assert_one_line(*once, message)
     assert "(the model is" not in once[2]  # both read it alike
 
 
@@ -89,11 +91,12 @@ def test_json(capsys, files):
     a, b, x = files
     assert main(["diff", a, b, x, "--json"]) == 3
     out, err = capsys.readouterr()
-    found = json.loads(out)
+    printed = json.loads(out)
     expected = eventsim.compare(network(), planted("one threshold"), samples(20), np.arange(20) % 3).as_json()
-    assert found.pop("dropped_events") == [0, 0] and found.pop("data") == x and err == "" and out.count("\n") == 1
-    assert (found.pop("a"), found.pop("b")) == (a, b)
-    assert found == {k: v for k, v in json.loads(json.dumps(expected)).items() if k not in "ab"}
+    assert printed.pop("dropped_events") == [0, 0] and printed.pop("data") == x
+    assert err == "" and out.count("\n") == 1
+    assert (printed.pop("a"), printed.pop("b")) == (a, b)
+    assert printed == {k: v for k, v in json.loads(json.dumps(expected)).items() if k not in "ab"}
 
 
 @pytest.mark.parametrize("suffix, name", [("", "float32"), ("@float64", "float64"), ("@int8", "int8"),
@@ -101,10 +104,10 @@ def test_json(capsys, files):
 def test_precisions_and_chips(capsys, files, suffix, name):
     a, _, x = files
     status = main(["diff", a, a + suffix, x, "--json", "--limit", "4"])
-    found = json.loads(capsys.readouterr().out)
-    assert found["arithmetic"] == ["float32", name] and found["samples"] == 4
-    assert status == (0 if found["equal"] else 3)
-    assert found["decides"] == (["spikes"] if name != "float32" else list(eventsim.comparison.pairing.VARIABLES))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["arithmetic"] == ["float32", name] and printed["samples"] == 4
+    assert status == (0 if printed["equal"] else 3)
+    assert printed["decides"] == (["spikes"] if name != "float32" else list(eventsim.comparison.pairing.VARIABLES))
 
 
 def test_a_chip_file_and_names_with_at(capsys, files, tmp_path):
@@ -153,13 +156,40 @@ def test_a_recorded_run(run, files, tmp_path):
         assert run("diff", a, out, x)[0] == status
 
 
+@pytest.mark.parametrize("precision", ("float64", "int8"))
+def test_a_recorded_run_of_another_arithmetic(run, run_json, files, tmp_path, precision):
+    """Is judged as the model in that arithmetic is: by spikes."""
+    a, _, x = files
+    out = tmp_path / "run.h5"
+    run("run", a, x, "--precision", precision, "--out", out, *(
+        word for what in ("spikes", "potentials", "residuals", "outputs") for word in ("--record", what)))
+    status, text, _ = run("diff", a, out, x)
+    assert status == run("diff", a, f"{a}@{precision}", x)[0] and f"B: {out} (run, {precision})\n" in text
+    assert run("diff", f"{a}@{precision}", out, x)[0] == 0
+
+
+@pytest.mark.parametrize("given, noted", [((), True), (("--timesteps", 1), False), (("--timesteps", 4), False)])
+def test_steps_that_bs_file_says_are_not_passed_over(run, tmp_path, given, noted):
+    nodes = {"in": Input((1, 4, 4), "image", bits=2), "flat": Flatten(), "fc": Dense(np.eye(3, 16)),
+             "n": Neuron(2.0)}
+    for steps in (1, 4):
+        eventsim.save(Model(nodes, list(zip(nodes, list(nodes)[1:])), steps), tmp_path / f"{steps}.h5")
+    x = data_file(tmp_path / "x.h5", np.arange(80).reshape(5, 1, 4, 4) % 4)
+    status, out, _ = run("diff", tmp_path / "4.h5", tmp_path / "1.h5", x, *given)
+    words = " ".join(out.split())
+    assert status == 0 and "the models differ in: timesteps: 4 in A, 1 in B" in words
+    assert words.count("B's file says 1 step; both ran A's 4 (timesteps=N, --timesteps N)") == (2 if noted else 0)
+    as_json = run("diff", tmp_path / "4.h5", tmp_path / "1.h5", x, *given, "--json")[1]
+    assert ("B's file says 1 step" in "".join(json.loads(as_json)["notes"])) == noted
+
+
 def test_variables_tolerance_steps(capsys, files):
     a, b, x = files
     assert main(["diff", a, b, x, "--variables", "currents,potentials", "--tolerance", "100", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["decides"] == ["currents", "potentials"]
     assert main(["diff", MODEL, MODEL + "@int8", DATA, "--limit", "3", "--timesteps", "9", "--json"]) == 3
-    found = json.loads(capsys.readouterr().out)
-    assert found["steps"] == 9 and len(found["layers"][1]["spread"]) == 9
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["steps"] == 9 and len(printed["layers"][1]["spread"]) == 9
 
 
 def test_each_side_sees_the_data_in_its_own_layout(run, tmp_path):
@@ -230,7 +260,7 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):
     save(tmp_path / "trace.npz", trace)
     net = NIR / "cnn_sinabs.nir"
     status, out, _ = run("diff", f"{net}@sinabs@lower_limit=IF", tmp_path / "trace.npz", tmp_path / "x.npz")
-    assert status == 0 and "no difference in spikes; 1 samples of 300 steps" in out
+    assert status == 0 and "no difference in spikes; 1 sample of 300 steps" in out
     status, out, _ = run("diff", f"{net}@norse", tmp_path / "trace.npz", tmp_path / "x.npz")
     assert status == 3
     norse = eventsim.Simulator(eventsim.load(net, preset="norse")).run(x)
@@ -247,7 +277,8 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):
     (lambda a, b, x: (a, b + "@", x), "'' is no precision"),
     (lambda a, b, x: (a, b + "@int8@loihi", x), "'int8' is a second arithmetic: give one precision or one"),
     (lambda a, b, x: (a, b + "@dt=1,2", x), "'2' is no option of loading, expected name=value with a name of"),
-    (lambda a, b, x: (a, b + "@much=1", x), "'much=1' is no option of loading, expected name=value with a name of"),
+    (lambda a, b, x: (a, b + "@much=1", x),
+     "'much=1' is no option of loading, expected name=value with a name of"),
     (lambda a, b, x: (a, b + "@dt=x", x), "dt is 'x', expected a number"),
     (lambda a, b, x: (a, b + "@reset_delay=1.5", x), "reset_delay is '1.5', expected a whole number"),
     (lambda a, b, x: (a, b + "@input_is_bias=perhaps", x), "input_is_bias is 'perhaps', expected true or false"),
@@ -262,7 +293,8 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):
     (lambda a, b, x: (a, b, x, "--variables", "spikes,much"), "variables has 'much', expected any of currents"),
     (lambda a, b, x: (a, b, x, "--tolerance", "-1"), "tolerance is -1.0, expected 0 or more"),
     (lambda a, b, x: (MODEL, MODEL + "@loihi", DATA), "@loihi: node 'neuron1' (Neuron): its spikes have 2 bits"),
-    (lambda a, b, x: (MODEL, b, DATA), "none of its layers (input, n1, pool, n2, n3, ...) is one of A's (input, n"),
+    (lambda a, b, x: (MODEL, b, DATA),
+     "none of its layers (input, n1, pool, n2, n3, ...) is one of A's (input, n"),
     (lambda a, b, x: (a, a, DATA), "digits_test.h5: samples have shape (1, 8, 8), expected axes"),
 ])
 def test_diff_errors(run, files, change, message):
@@ -271,7 +303,8 @@ def test_diff_errors(run, files, change, message):
 
 def test_a_run_that_fails_names_its_side(run, files, tmp_path):
     x = data_file(tmp_path / "one.h5", digits(1)[0])
-    narrow = dataclasses.replace(find_chip("lava_sdnn"), name="narrow", membrane_bits=10, membrane_overflow="error")
+    narrow = dataclasses.replace(find_chip("lava_sdnn"), name="narrow", membrane_bits=10,
+                                 membrane_overflow="error")
     (tmp_path / "narrow.json").write_text(narrow.as_json())
     status, out, err = run("diff", MODEL, f"{MODEL}@{tmp_path / 'narrow.json'}", x)
     assert status in (1, 3)
@@ -330,12 +363,13 @@ def test_targets(text, path, arithmetic, options, monkeypatch):
 
 def test_convert_json_and_what_was_assumed(run_json, run, tmp_path):
     nodes = {"x": Input((2,)), "d": Dense(np.eye(2)), "n": Neuron()}
-    provenance = {"format": "NIR 0.2.0", "assumed dt": "0.001 (preset norse)", "assumed reset": "hard (preset norse)"}
+    provenance = {"format": "NIR 0.2.0", "assumed dt": "0.001 (preset norse)",
+                  "assumed reset": "hard (preset norse)"}
     eventsim.save(Model(nodes, [("x", "d"), ("d", "n")], 3, provenance=provenance), tmp_path / "net.h5")
-    found = run_json("convert", tmp_path / "net.h5", tmp_path / "out.h5")
-    assert found["assumed"] == {"dt": "0.001 (preset norse)", "reset": "hard (preset norse)"}
-    assert (found["nodes"], found["edges"], found["timesteps"]) == (3, 2, 3)
-    assert found["provenance"] == provenance and found["bytes"] == (tmp_path / "out.h5").stat().st_size
+    printed = run_json("convert", tmp_path / "net.h5", tmp_path / "out.h5")
+    assert printed["assumed"] == {"dt": "0.001 (preset norse)", "reset": "hard (preset norse)"}
+    assert (printed["nodes"], printed["edges"], printed["timesteps"]) == (3, 2, 3)
+    assert printed["provenance"] == provenance and printed["bytes"] == (tmp_path / "out.h5").stat().st_size
     text = run("convert", tmp_path / "net.h5", tmp_path / "out.h5")[1]
     assert text.endswith("assumed dt: 0.001 (preset norse)\nassumed reset: hard (preset norse)\n")
 
@@ -365,13 +399,15 @@ def test_convert_to_nir_and_back(run, files, tmp_path):
     status, text, _ = run("convert", tmp_path / "b.nir", tmp_path / "c.h5", "--preset", "norse", "--dt", "0.001")
     assert status == 0 and "assumed reset: hard (preset norse)" in text and "assumed dt: 0.001 (given)" in text
     assert run("diff", tmp_path / "a.h5", tmp_path / "c.h5", x, "--variables", "spikes")[0] == 0
-    assert run("diff", tmp_path / "a.h5", f"{tmp_path / 'b.nir'}@norse@dt=0.001", x, "--variables", "spikes")[0] == 0
+    target = f"{tmp_path / 'b.nir'}@norse@dt=0.001"
+    assert run("diff", tmp_path / "a.h5", target, x, "--variables", "spikes")[0] == 0
 
 
 def test_convert_writes_beyond_nir_only_if_told(run, files, tmp_path):
     nodes = {"x": Input((2, 6, 6)), "n": Neuron(reset="soft", comparison=">")}
     eventsim.save(Model(nodes, [("x", "n")], 3), tmp_path / "soft.h5")
-    assert_one_line(*run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir"), "node 'n' (Neuron): NIR has no soft")
+    assert_one_line(*run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir"),
+                    "node 'n' (Neuron): NIR has no soft")
     assert not (tmp_path / "soft.nir").exists()
     assert run("convert", tmp_path / "soft.h5", tmp_path / "soft.nir", "--out-beyond-nir")[0] == 0
     assert run("diff", tmp_path / "soft.h5", tmp_path / "soft.nir", files[2])[0] == 0

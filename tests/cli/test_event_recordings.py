@@ -37,14 +37,14 @@ def recordings(tmp_path):
 def test_recordings_run_for_their_own_steps(run, run_json, model, recordings, tmp_path):
     spans = [made_events(n)["t"] for n in (300, 600)]
     steps = [int((t[-1] - t[0]) // 500) + 1 for t in spans]
-    found = run_json("run", model, recordings, "--whole", "--out", tmp_path / "run.h5")
-    assert found["timesteps"] == max(steps) and found["samples"] == 2 and found["dropped_events"] == 0
-    assert found["totals"]["neuron_updates"] == 3 * sum(steps)
-    rows = {row["name"]: row for row in found["layers"]}
+    summary = run_json("run", model, recordings, "--whole", "--out", tmp_path / "run.h5")
+    assert summary["timesteps"] == max(steps) and summary["samples"] == 2 and summary["dropped_events"] == 0
+    assert summary["totals"]["neuron_updates"] == 3 * sum(steps)
+    rows = {row["name"]: row for row in summary["layers"]}
     assert rows["in"]["firing_rate"] == pytest.approx(rows["in"]["events"] / (400 * sum(steps)))
     each = [run_json("run", model, recordings / f"{name}.dat", "--whole")["totals"] for name in "ab"]
     for key in ("events", "synops", "additions", "executed_synops"):
-        assert found["totals"][key] == sum(totals[key] for totals in each)
+        assert summary["totals"][key] == sum(totals[key] for totals in each)
     assert run("stats", tmp_path / "run.h5")[0] == 0
     assert run_json("run", model, recordings)["timesteps"] == 4  # the model's own
 
@@ -54,11 +54,12 @@ def test_diff_takes_recordings_for_their_own_steps(run, run_json, model, recordi
     words = "--record", "spikes", "--record", "potentials", "--record", "outputs"
     run("run", model, recordings, "--whole", "--out", tmp_path / "run.h5", *words)
     steps = run_json("run", model, recordings, "--whole")["timesteps"]
-    for given, most in (("--whole", steps), ("--timesteps=10", 10), ("--timesteps=20", 20), ("--timesteps=99", steps)):
+    options = (("--whole", steps), ("--timesteps=10", 10), ("--timesteps=20", 20), ("--timesteps=99", steps))
+    for given, most in options:
         status, out, err = run("diff", model, tmp_path / "run.h5", recordings, given, "--json")
-        found = json.loads(out)
-        assert (status, err, found["divergent"], found["equal_predictions"]) == (0, "", 0, 2)
-        assert (found["steps"], found["fewest_steps"]) == (most, min(most, found["fewest_steps"]))
+        printed = json.loads(out)
+        assert (status, err, printed["divergent"], printed["equal_predictions"]) == (0, "", 0, 2)
+        assert (printed["steps"], printed["fewest_steps"]) == (most, min(most, printed["fewest_steps"]))
     status, out, _ = run("diff", model, f"{model}@int8", recordings, "--whole")
     assert status in (0, 3) and f"to {steps} steps" in out
     loaded = eventsim.load(model)
@@ -70,8 +71,8 @@ def test_diff_takes_recordings_for_their_own_steps(run, run_json, model, recordi
 
 def test_what_was_mended_is_said(run, model, recordings):
     path = recordings / "b.dat"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-3])
+    content = path.read_bytes()
+    path.write_bytes(content[:-3])
     status, out, err = run("run", model, recordings, "--whole")
     assert status == 1 and out == "" and err.count("\n") == 1 and "truncated" in err
     status, out, err = run("run", model, recordings, "--whole", "--keep-going")
@@ -100,9 +101,9 @@ def test_what_is_said_of_recordings_is_in_text_and_json(run, model, text, words)
     status, out, err = run(command, *models, path, *options)
     assert status == 0 and left_out in out and err.startswith(f"eventsim: {assumed}") and err.count("\n") == 1
     status, out, err = run(command, *models, path, *options, "--json")
-    found = json.loads(out)
-    assert found["dropped_events"] == ([late, late] if command == "diff" else late)
-    assert sorted(found["notes"]) == sorted([left_out, err.removeprefix("eventsim: ").strip()])
+    printed = json.loads(out)
+    assert printed["dropped_events"] == ([late, late] if command == "diff" else late)
+    assert sorted(printed["notes"]) == sorted([left_out, err.removeprefix("eventsim: ").strip()])
     status, out, _ = run(command, *models, path, *options, "--timesteps", 12)
     assert status == 0 and "left out:" not in out
 
@@ -114,8 +115,8 @@ def test_diff_says_what_each_side_left_out(run, model, text, tmp_path):
     eventsim.save(eventsim.Model(nodes, loaded.edges, 4), tmp_path / "wide.h5")
     later = late - 20  # steps are twice as wide: of 60 events one in each 100 us, 20 more are within
     words = "diff", model, tmp_path / "wide.h5", path
-    said = " ".join(run(*words)[1].split())
-    assert f" A: {LEFT_OUT.format(late)} B: {LEFT_OUT.format(later)} " in said
+    words_printed = " ".join(run(*words)[1].split())
+    assert f" A: {LEFT_OUT.format(late)} B: {LEFT_OUT.format(later)} " in words_printed
     assert json.loads(run(*words, "--json")[1])["dropped_events"] == [late, later]
 
 
@@ -133,12 +134,13 @@ def test_a_sensor_is_fitted_to_the_model(run, run_json, model, tmp_path):
     _, _, err = run("run", model, path, "--sensor-size", "30x60", "--downsample", 3, "--timesteps", 99)
     assert "taken as microseconds" in err
     np.save(tmp_path / "turned.npy", structured({**events, "x": events["y"] // 3, "y": events["x"] // 3}))
-    found = [run("run", model, *words, "--timesteps", 99, "--json")[1] for words in (
+    outputs = [run("run", model, *words, "--timesteps", 99, "--json")[1] for words in (
         (path, "--sensor-size", "30x60", "--downsample", 3),
         (tmp_path / "turned.npy", "--sensor-size", "20x10", "--orient=y,x"))]
-    assert found[0].partition('"totals"')[2].partition('"energy"')[0] == found[1].partition('"totals"')[2].partition(
-        '"energy"')[0]
-    assert run("diff", f"{model}@float32", f"{model}@float64", path, "--sensor-size", "30x60", "--downsample", 3)[0] == 0
+    first, second = (text.partition('"totals"')[2].partition('"energy"')[0] for text in outputs)
+    assert first == second
+    options = ("--sensor-size", "30x60", "--downsample", 3)
+    assert run("diff", f"{model}@float32", f"{model}@float64", path, *options)[0] == 0
 
 
 def test_values_are_encoded(run, run_json, model, tmp_path):
@@ -148,8 +150,8 @@ def test_values_are_encoded(run, run_json, model, tmp_path):
     status, _, err = run(*words)
     assert status == 1 and "a single frame is repeated only if asked for" in err and "--timesteps 4" in err
     spikes = [poisson(image / np.float32(255), 4, (5, i)) for i, image in enumerate(images)]
-    found = run_json(*words, "--encode", "poisson", "--seed", 5)
-    assert found["layers"][0]["events"] == sum(map(np.count_nonzero, spikes)) and found["timesteps"] == 4
+    summary = run_json(*words, "--encode", "poisson", "--seed", 5)
+    assert summary["layers"][0]["events"] == sum(map(np.count_nonzero, spikes)) and summary["timesteps"] == 4
     assert "encode is 'rate', expected poisson" in run(*words, "--encode", "rate")[2]
     for wrong in ("--crop=1,2", "--sensor-size=3", "--split=never"):
         with pytest.raises(SystemExit, match="2"):

@@ -1,4 +1,4 @@
-"""What strangers' files and broken surroundings do to the command line: one line, the right status, nothing else."""
+"""What strangers' files and broken surroundings do to the command line: one line, the right status, no more."""
 
 import io
 import logging
@@ -47,15 +47,15 @@ def test_no_file_steers_a_terminal(run, escapes, tmp_path):
     status, out, err = run("info", escapes)
     assert status == 0 and err == ""
     assert f"note{SHOWN}: {SHOWN}\n" in out and "\\x1b[31m\\xffb.h5: 12 nodes" in out
-    told = out + run("convert", escapes, tmp_path / "b.h5")[1]
+    text = out + run("convert", escapes, tmp_path / "b.h5")[1]
     status, out, err = run("info", str(escapes) + "\x1b\u202e")
     assert status == 1 and "b.h5\\x1b\\u202e: cannot be read (No such file or directory), did you mean " in err
     with pytest.raises(SystemExit):
         main(["\x1b[2J\udcff"])
     archive = tmp_path / "x.npz"
     np.savez(archive, **{ESCAPES: np.zeros(3)})
-    told += err + str(run("run", MODEL, archive)) + str(run("diff", MODEL, archive, DATA))
-    assert all(c.isprintable() or c == "\n" for c in told)
+    text += err + str(run("run", MODEL, archive)) + str(run("diff", MODEL, archive, DATA))
+    assert all(c.isprintable() or c == "\n" for c in text)
 
 
 def test_streams_of_little_code_take_all_names(escapes, monkeypatch):
@@ -71,8 +71,8 @@ def test_a_report_of_names_that_are_no_text(run, tmp_path):
     eventsim.save(eventsim.Model({"in": Input((2,)), "out": Neuron()}, [("in", "out")]), model)
     data_file(data, np.ones((1, 2), np.uint8))
     assert run("run", model, data, "--out", out, "--detailed", 0)[0] == 0
-    status, told, err = run("report", out)
-    assert status == 0 and err == "" and "run\\xfe\\x1b.html" in told
+    status, printed, err = run("report", out)
+    assert status == 0 and err == "" and "run\\xfe\\x1b.html" in printed
     page = Path(str(out)[:-3] + ".html").read_text("utf-8")
     assert "net\\xfe\\x1b.h5" in page and "\x1b" not in page
     assert run("stats", out, "--csv", tmp_path / "csv")[0] == 0
@@ -105,8 +105,9 @@ def test_what_cannot_be_printed_is_said_once(capsys, monkeypatch):
 
 
 def test_a_file_gets_the_number_of_no_standard_stream(tmp_path):
-    code = ("import os, sys\nos.close(1), os.close(2)\nsys.stdout = sys.stderr = None\nfrom eventsim.cli import main\n"
-            f"status = main(['convert', {MODEL!r}, 'out.h5'])\nos.write(1, b'x'), os.write(2, b'y')\nsys.exit(status)")
+    code = ("import os, sys\nos.close(1), os.close(2)\nsys.stdout = sys.stderr = None\n"
+            f"from eventsim.cli import main\nstatus = main(['convert', {MODEL!r}, 'out.h5'])\n"
+            "os.write(1, b'x'), os.write(2, b'y')\nsys.exit(status)")
     done = python("-c", code, cwd=tmp_path)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
     assert eventsim.load(tmp_path / "out.h5").provenance == eventsim.load(MODEL).provenance
@@ -165,12 +166,13 @@ def test_no_command_waits_for_a_pipe_or_reads_a_device(run, special, tmp_path):
 def test_names_that_no_file_has(run, tmp_path):
     for out in ("", ".", "a\0.h5"):
         assert_one_line(*run("run", MODEL, DATA, "--limit", 1, "--out", out), "is no name of a file to write")
-    for command in (("convert", MODEL, "\0.h5"), ("plot", MODEL, "raster", "-o", "\0.png"), ("stats", MODEL, "--csv", "\0"),
-                    ("stats", MODEL, "--npz", ""), ("report", MODEL, "-o", "")):
+    for command in (("convert", MODEL, "\0.h5"), ("plot", MODEL, "raster", "-o", "\0.png"),
+                    ("stats", MODEL, "--csv", "\0"), ("stats", MODEL, "--npz", ""), ("report", MODEL, "-o", "")):
         assert_one_line(*run(*command), "is no name of a file to write")
     long = "a" * 5000
-    for command in (("info", long), ("run", MODEL, long), ("run", MODEL, DATA, "--limit", 1, "--chip", long), ("stats", long),
-                    ("diff", MODEL, f"{MODEL}@{long}", DATA), ("diff", f"{long}@int8", MODEL, DATA)):
+    for command in (("info", long), ("run", MODEL, long), ("run", MODEL, DATA, "--limit", 1, "--chip", long),
+                    ("stats", long), ("diff", MODEL, f"{MODEL}@{long}", DATA),
+                    ("diff", f"{long}@int8", MODEL, DATA)):
         assert run(*command)[0] == 1
 
 
@@ -183,8 +185,8 @@ def test_an_error_of_ours_says_so_and_keeps_its_traceback(run, monkeypatch, tmp_
     status, out, err = run("info", MODEL)
     [path] = tmp_path.iterdir()
     assert (status, out) == (70, "")
-    assert err == (r"eventsim: this is a bug in eventsim (ZeroDivisionError: a \x1b[31m\nreason): please report it, with "
-                   f"{path}, which has the traceback, and the files that you gave\n")
+    assert err == (r"eventsim: this is a bug in eventsim (ZeroDivisionError: a \x1b[31m\nreason): please report "
+                   f"it, with {path}, which has the traceback, and the files that you gave\n")
     text = path.read_text()
     assert "in fails" in text and "\x1b" not in text and path.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
@@ -219,7 +221,8 @@ def test_shapes_that_no_array_has(run, tmp_path):
     np.savez(archive, x=x, y=np.zeros(0))
     data = archive.read_bytes()
     assert data.count(b"'shape': (0,), }") == 1
-    archive.write_bytes(data.replace(b"'shape': (0,), }" + b" " * 24, b"'shape': (0, 9223372036854775807, 9), }".ljust(40)))
+    archive.write_bytes(data.replace(b"'shape': (0,), }" + b" " * 24,
+                                     b"'shape': (0, 9223372036854775807, 9), }".ljust(40)))
     assert run("run", MODEL, archive)[0] == 1
 
 
@@ -233,18 +236,20 @@ def test_whole_numbers_that_no_float_holds(run, tmp_path):
     assert parse_json(f"[{2**64 - 1}, {1 - 2**64}]") == [2**64 - 1, 1 - 2**64]
 
 
-@pytest.mark.parametrize("error, said", [
-    (ImportError("libx.so: failed to map\nsegment", name="numba.core"), "a library that is needed cannot be loaded"),
-    (OSError("Could not find/load shared object file 'libllvmlite.so'"), "a library that is needed cannot be loaded"),
+@pytest.mark.parametrize("error, message", [
+    (ImportError("libx.so: failed to map\nsegment", name="numba.core"),
+     "a library that is needed cannot be loaded"),
+    (OSError("Could not find/load shared object file 'libllvmlite.so'"),
+     "a library that is needed cannot be loaded"),
     (RuntimeError("can't start new thread"), "no more threads can be started"),
 ])
-def test_what_the_system_refuses(run, monkeypatch, error, said):
+def test_what_the_system_refuses(run, monkeypatch, error, message):
     """Under ulimit -v and -u."""
     def fails(*arguments, **options):
         raise error
 
     monkeypatch.setattr(__import__("eventsim.formats").formats, "load", fails)
-    assert_one_line(*run("info", MODEL), f"{MODEL}: {said}")
+    assert_one_line(*run("info", MODEL), f"{MODEL}: {message}")
 
 
 def test_what_is_read_is_never_replaced(run, tmp_path):
@@ -260,8 +265,10 @@ def test_what_is_read_is_never_replaced(run, tmp_path):
     assert run("run", MODEL, DATA, "--limit", 1, "--out", tmp_path / "run.h5")[0] == 0
     os.rename(tmp_path / "run.h5", kept)
     before = kept.read_bytes()
-    for command in (("run", MODEL, DATA, "--energy", table, "--out", table), ("run", MODEL, DATA, "--energy", table, "--out", link),
-                    ("run", MODEL, DATA, "--chip", chip, "--out", chip), ("bench", MODEL, "--chip", chip, "--trace", chip),
+    for command in (("run", MODEL, DATA, "--energy", table, "--out", table),
+                    ("run", MODEL, DATA, "--energy", table, "--out", link),
+                    ("run", MODEL, DATA, "--chip", chip, "--out", chip),
+                    ("bench", MODEL, "--chip", chip, "--trace", chip),
                     ("stats", kept, "--csv", kept.parent)):
         assert_one_line(*run(*command), "is what is read, and would be replaced")
     assert kept.read_bytes() == before and os.listdir(kept.parent) == ["rates.csv"]
@@ -278,7 +285,8 @@ def test_pixels_are_joined_up_to_a_whole_sensor(run, tmp_path):
     events.write_text("t,x,y,p\n1,2,3,1\n")
     for command in (("run", NMNIST, events), ("stream", NMNIST, events)):
         status, out, err = run(*command, "--downsample", 65_536)
-        assert_one_line(status, out, err.splitlines(True)[-1], "cannot be downsampled by 65536, expected a whole number from 1")
+        assert_one_line(status, out, err.splitlines(True)[-1],
+                        "cannot be downsampled by 65536, expected a whole number from 1")
 
 
 def test_drawing_is_quiet_about_folders_of_its_own(run):
@@ -292,7 +300,8 @@ def test_drawing_is_quiet_about_folders_of_its_own(run):
 
 def test_samples_that_are_made_up_beyond_the_memory(run, monkeypatch):
     monkeypatch.setattr(room, "machine_memory", lambda: 4_000_000)
-    assert_one_line(*run("bench", MODEL, "--limit", "10000"), "", "--limit 10000: so many samples take 5.12 MB of memory")
+    assert_one_line(*run("bench", MODEL, "--limit", "10000"), "",
+                    "--limit 10000: so many samples take 5.12 MB of memory")
 
 
 @pytest.mark.parametrize("option", ["--limit=--", "--limit=" + "9" * 30, "--out=--", "--precision=--"])

@@ -53,11 +53,11 @@ def test_runs_and_statistics_need_neither(run_file, tmp_path):
 def test_drawing_says_in_one_line_what_to_install(run_file):
     done = command(("matplotlib",), "plot", run_file, "rates")
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == ("eventsim: pictures need the package matplotlib, which is not installed; "
+    assert done.stderr == ("eventsim: drawing needs the package matplotlib, which is not installed; "
                            "run pip install matplotlib\n")
     done = without(("matplotlib",), "import eventsim\ntry:\n    from eventsim import plots\n"
                    "except ImportError as error:\n    print(isinstance(error, eventsim.EventsimError), error)")
-    assert done.stdout.startswith("True pictures need the package matplotlib") and done.stdout.count("\n") == 1
+    assert done.stdout.startswith("True drawing needs the package matplotlib") and done.stdout.count("\n") == 1
 
 
 def test_import_needs_no_torch_and_from_torch_says_in_one_line_what_to_install():
@@ -66,7 +66,7 @@ def test_import_needs_no_torch_and_from_torch_says_in_one_line_what_to_install()
     for call in ("from_torch(None, [[1]])", "from_torch.register(list, list)"):
         done = without(("torch",), f"import eventsim\ntry:\n    eventsim.{call}\n"
                        "except eventsim.MissingPackageError as error:\n    print(error)")
-        assert done.stdout == ("from_torch needs PyTorch, which is not installed: pip install "
+        assert done.stdout == ("from_torch needs the package torch, which is not installed; run pip install "
                                "\"eventsim-snn[torch]\"\n"), done.stderr
 
 
@@ -74,5 +74,5 @@ def test_the_page_is_made_without_pictures(run_file, tmp_path):
     done = command(("matplotlib",), "report", run_file, "-o", tmp_path / "page.html")
     assert (done.returncode, done.stderr) == (0, "")
     text = (tmp_path / "page.html").read_text("utf-8")
-    assert "This page has no pictures: pictures need the package matplotlib" in text and "<svg" not in text
+    assert "This page has no pictures: drawing needs the package matplotlib" in text and "<svg" not in text
     assert "Key numbers" in text and "neuron2" in text

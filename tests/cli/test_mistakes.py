@@ -6,9 +6,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    found = tmp_path_factory.mktemp("mistakes")
-    mistakes.prepare(found)
-    return found
+    path = tmp_path_factory.mktemp("mistakes")
+    mistakes.prepare(path)
+    return path
 
 
 @pytest.mark.parametrize("number", range(len(mistakes.MISTAKES)), ids=lambda n: mistakes.MISTAKES[n][0])

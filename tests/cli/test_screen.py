@@ -67,7 +67,8 @@ def test_pipes_take_lines_of_any_length(capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) > 120
 
 
-@pytest.mark.parametrize("variables, coloured", (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)))
+@pytest.mark.parametrize("variables, coloured",
+                         (({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)))
 def test_colour_is_for_terminals_that_want_it(monkeypatch, variables, coloured):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
@@ -113,10 +114,10 @@ def test_compiling_is_said_and_counted(monkeypatch, tmp_path):
     with screen.Screen(None).compiling():
         assert two(1) == 4
     assert screen.COMPILING in terminal.getvalue() and "1/1 kernels" in terminal.getvalue()
-    told = []
-    with watched(lambda done, total: told.append((done, total))) as found:
+    calls = []
+    with watched(lambda done, total: calls.append((done, total))) as progress:
         assert two(1) == 4
-    assert not told and found.compiled == 0
+    assert not calls and progress.compiled == 0
 
 
 @pytest.mark.skipif(not calling.COMPILES, reason="the JIT is off")
@@ -125,19 +126,19 @@ def test_the_number_of_kernels_is_known_before_the_first(monkeypatch, tmp_path):
     monkeypatch.setattr(calling, "_ADDRESSES", {})
     first = compiled(lambda x: x + 1)
     second = compiled(lambda x: x + 2)
-    told = []
-    with watched(lambda done, total: told.append((done, total))):
+    calls = []
+    with watched(lambda done, total: calls.append((done, total))):
         addresses = calling.addresses_of([(kernel, (1,), (None,)) for kernel in (first, second, first)])
-    assert told == [(0, 2), (1, 2), (1, 2), (2, 2)] and addresses[0] == addresses[2] != addresses[1]
+    assert calls == [(0, 2), (1, 2), (1, 2), (2, 2)] and addresses[0] == addresses[2] != addresses[1]
 
 
 def test_a_model_that_was_warmed_up_compiles_nothing(run_file, capsys):
     """`run --out` compiles in the fixture what `warmup` would; of another precision nothing may be missing."""
     assert main(["warmup", MODEL, "--precision", "float32", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["compiled"] == 0
-    with watched(lambda done, total: None) as found:
+    with watched(lambda done, total: None) as progress:
         eventsim.evaluate(eventsim.Simulator(eventsim.load(MODEL)), DATA, limit=3)
-    assert found.compiled == 0
+    assert progress.compiled == 0
 
 
 # ---- speed
@@ -146,15 +147,15 @@ def test_a_model_that_was_warmed_up_compiles_nothing(run_file, capsys):
 def test_bench(capsys, tmp_path):
     trace = tmp_path / "trace.json"
     assert main(["bench", MODEL, "--limit", "4", "--rounds", "2", "--json", "--trace", str(trace)]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [layer["name"] for layer in found["layers"]] == [
+    printed = json.loads(capsys.readouterr().out)
+    assert [layer["name"] for layer in printed["layers"]] == [
         "input", "neuron1", "pool1", "neuron2", "pool2", "neuron3", "readout", "counts"]
-    inside = sum(layer["seconds_per_sample"] for layer in found["layers"])
-    assert inside + found["python_seconds_per_sample"] == pytest.approx(found["seconds_per_sample"])
+    inside = sum(layer["seconds_per_sample"] for layer in printed["layers"])
+    assert inside + printed["python_seconds_per_sample"] == pytest.approx(printed["seconds_per_sample"])
     recording = eventsim.Simulator(eventsim.load(MODEL)).run(eventsim.load(MODEL).check.x[:4])
     totals = recording.counts.totals()
-    assert found["additions_per_sample"] == (totals["executed_additions"] + totals["executed_macs"]) / 4
-    assert found["machine_additions_per_second"] > 1e8
+    assert printed["additions_per_sample"] == (totals["executed_additions"] + totals["executed_macs"]) / 4
+    assert printed["machine_additions_per_second"] > 1e8
     assert main(["bench", MODEL, "--limit", "4", "--rounds", "1"]) == 0
     text = capsys.readouterr().out
     assert " executed " in text and " additions " not in text.splitlines()[2]
@@ -163,7 +164,7 @@ def test_bench(capsys, tmp_path):
     assert {event["ph"] for event in events} == {"M", "X"}
     threads = {event["tid"]: event["args"]["name"] for event in events if event["ph"] == "M"}
     kernels = [event for event in events if event["ph"] == "X"]
-    assert {threads[event["tid"]] for event in kernels} == {layer["name"] for layer in found["layers"]}
+    assert {threads[event["tid"]] for event in kernels} == {layer["name"] for layer in printed["layers"]}
     begins = [event["ts"] for event in kernels]
     assert begins == sorted(begins) and all(event["dur"] > 0 for event in kernels)
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -52,8 +53,8 @@ def digits(tmp_path_factory):
     return path
 
 
-def assert_one_line(found, *parts):
-    status, out, err = found
+def assert_one_line(result, *parts):
+    status, out, err = result
     assert status == 1 and out == ""
     assert err.startswith("eventsim: ") and err.endswith("\n") and err.count("\n") == 1, err
     for part in parts:
@@ -86,13 +87,13 @@ def test_stats_of_one_table_and_layer(done, digits):
 
 
 def test_stats_json_is_every_table(done, digits):
-    found = json.loads(done("stats", digits, "--json"))
-    assert found["run"] == str(digits)
-    assert {"run", "layers", "levels", "samples", "confusion", "membranes"} <= set(found["tables"])
-    assert not {"neurons", "correlations"} & set(found["tables"])  # ten thousands of rows, unless asked for
+    printed = json.loads(done("stats", digits, "--json"))
+    assert printed["run"] == str(digits)
+    assert {"run", "layers", "levels", "samples", "confusion", "membranes"} <= set(printed["tables"])
+    assert not {"neurons", "correlations"} & set(printed["tables"])  # ten thousands of rows, unless asked for
     neurons = json.loads(done("stats", digits, "--json", "--table", "neurons"))["tables"]["neurons"]
     assert len(neurons["rows"]) == 64 + 1024 + 512 + 48
-    layers = found["tables"]["layers"]
+    layers = printed["tables"]["layers"]
     assert dict(zip(layers["columns"], layers["rows"][1]))["layer"] == "neuron1"
     only = json.loads(done("stats", digits, "--json", "--table", "steps"))
     assert list(only["tables"]) == ["steps"] and len(only["tables"]["steps"]["rows"]) == 2
@@ -112,8 +113,9 @@ def test_stats_csv(done, digits, tmp_path):
 
 
 def test_stats_csv_says_what_it_wrote(done, digits, tmp_path):
-    found = json.loads(done("stats", digits, "--csv", tmp_path, "--table", "layers", "--json"))
-    assert found == {"run": str(digits), "written": [str(tmp_path / "layers.csv"), str(tmp_path / "columns.csv")]}
+    printed = json.loads(done("stats", digits, "--csv", tmp_path, "--table", "layers", "--json"))
+    assert printed == {"run": str(digits),
+                       "written": [str(tmp_path / "layers.csv"), str(tmp_path / "columns.csv")]}
 
 
 def test_stats_csv_leaves_no_table_of_another_run(run, done, digits, tmp_path):
@@ -131,7 +133,8 @@ def test_stats_csv_leaves_no_table_of_another_run(run, done, digits, tmp_path):
     status, out, err = run("stats", digits, "--csv", folder, "--table", "confusion")
     assert status == 0 and f"eventsim: {folder}: keeps " in err and "rates.csv" in err
     listed = {row[0] for row in csv.reader((folder / "columns.csv").read_text("utf-8").splitlines()[1:])}
-    assert {f"{name}.csv" for name in listed} == {path.name for path in folder.iterdir()} - {"columns.csv", "notes.csv"}
+    written = {path.name for path in folder.iterdir()} - {"columns.csv", "notes.csv"}
+    assert {f"{name}.csv" for name in listed} == written
     (folder / "confusion.csv").write_text("not,as,it,was,written\n")
     done("stats", unlabelled, "--csv", folder)
     assert (folder / "confusion.csv").exists()
@@ -165,7 +168,65 @@ def test_stats_npz(done, digits, tmp_path):
 
 
 def test_stats_of_a_table_without_rows(done, digits):
-    assert done("stats", digits, "--table", "findings", "--layer", "readout") == "no findings\n"
+    assert done("stats", digits, "--table", "findings", "--layer", "readout") == (
+        "no findings about readout or the network as a whole\n")
+
+
+@pytest.mark.parametrize("table", ["classes", "confusion", "class_rates"])
+@pytest.mark.parametrize("labels, record, reasons", [
+    (None, "outputs", {"": "there are no labels"}),
+    ([7, 8], "outputs", {"": "no label is a class of the model", "class_rates": None}),
+    ([0, 1], (), {"": "the answers after each step were not kept", "class_rates": None}),
+])
+def test_stats_say_why_a_table_is_empty(done, tmp_path, table, labels, record, reasons):
+    model = Model({"in": Input((3,)), "out": Readout()}, [("in", "out")], timesteps=2)
+    eventsim.save_run(eventsim.Simulator(model).run(np.eye(3, dtype=int)[:2], record=record), tmp_path / "run.h5",
+                      labels)
+    reason = reasons.get(table, reasons[""])
+    expected = f"{tmp_path / 'run.h5'}: nothing for the table {table}" + (f": {reason}" if reason else "")
+    assert done("stats", tmp_path / "run.h5", "--table", table).rstrip() == expected
+
+
+def test_stats_of_a_layer_keep_what_is_wrong_with_the_network(done, tmp_path):
+    x, y = np.zeros((23, 4), np.uint8), np.arange(23) % 2
+    model = Model({"in": Input((4,)), "n": Neuron(), "d": Dense(np.ones((2, 4))), "out": Readout()},
+                  [("in", "n"), ("n", "d"), ("d", "out")], timesteps=2)
+    eventsim.save_run(eventsim.Simulator(model).run(x, record="statistics"), tmp_path / "run.h5", y)
+    for layer in ("n", "in"):
+        out = done("stats", tmp_path / "run.h5", "--layer", layer)
+        assert "fault: All 23 samples are predicted as class 0" in out and f"{layer} " in out
+    assert "n never fires" not in out  # which is not about the input
+
+
+def test_stats_of_some_layers_are_of_those_only(run, done, digits, tmp_path, capsys):
+    for name in ("steps", "confusion", "samples", "run", "classes"):
+        with pytest.raises(SystemExit) as ended:
+            main(["stats", str(digits), "--table", name, "--layer", "neuron2"])
+        assert ended.value.code == 2
+        err = capsys.readouterr().err
+        assert f"--layer is no option of the table {name}, only of findings, layers, levels" in err
+    printed = json.loads(done("stats", digits, "--layer", "neuron2", "--json"))["tables"]
+    for table in printed.values():
+        assert {dict(zip(table["columns"], row))["layer"] for row in table["rows"]} == {"neuron2"}
+    assert {"layers", "levels", "rates", "membranes"} <= set(printed)
+    done("stats", digits, "--csv", tmp_path)
+    status, out, err = run("stats", digits, "--csv", tmp_path, "--layer", "neuron2")
+    assert status == 0 and "keeps " in err and "samples.csv" in err and (tmp_path / "samples.csv").exists()
+    assert_one_line(run("stats", digits, "--table", "levels", "--layer", "zz"), digits, "no layer 'zz'")
+
+
+def test_stats_show_the_products_of_real_valued_input(done, digits, tmp_path):
+    model = Model({"in": Input((4,), encoding="real"), "d": Dense(np.eye(4)), "n": Neuron(),
+                   "o": Dense(np.ones((2, 4))), "out": Readout()},
+                  [("in", "d"), ("d", "n"), ("n", "o"), ("o", "out")], timesteps=2)
+    x = np.random.default_rng(0).normal(size=(8, 2, 4)) * (np.arange(4) > 0)
+    eventsim.save_run(eventsim.Simulator(model).run(x, record="statistics"), tmp_path / "run.h5", np.arange(8) % 2)
+    out = done("stats", tmp_path / "run.h5", "--table", "layers")
+    head, _, *rows = [re.split(" {2,}", line) for line in out.splitlines()[2:]]
+    assert "macs" in head and "  macs  " not in done("stats", digits, "--table", "layers")
+    cells = {row[0]: dict(zip(head, row)) for row in rows}
+    # 3 values that are not 0, 4 synapses, 2 steps
+    assert (cells["in"]["rate"], cells["n"]["macs"]) == ("0.75", "24")
 
 
 def test_names_do_not_steer_the_terminal(done, digits, tmp_path):
@@ -197,8 +258,8 @@ def test_plot_is_named_after_run_and_kind(done, digits):
 
 def test_plot_of_a_layer_and_a_sample(done, digits, tmp_path):
     path = tmp_path / "raster.svg"
-    found = json.loads(done("plot", digits, "raster", "-o", path, "--layer", "neuron3", "--sample", 7, "--json"))
-    assert found == {"run": str(digits), "kind": "raster", "written": [str(path)]}
+    printed = json.loads(done("plot", digits, "raster", "-o", path, "--layer", "neuron3", "--sample", 7, "--json"))
+    assert printed == {"run": str(digits), "kind": "raster", "written": [str(path)]}
     assert "neuron3" in path.read_text() and "neuron2" not in path.read_text()
     other = tmp_path / "other.svg"
     done("plot", digits, "raster", "-o", other, "--layer", "neuron3", "--sample", 8)
@@ -240,9 +301,9 @@ def test_report_is_named_after_the_run_and_tells_the_findings(done, digits):
 
 def test_report_json(done, digits, tmp_path):
     path = tmp_path / "r.html"
-    found = json.loads(done("report", digits, "-o", path, "--json"))
-    assert found["written"] == [str(path)] and found["bytes"] == path.stat().st_size < 5_000_000
-    assert isinstance(found["findings"], list)
+    printed = json.loads(done("report", digits, "-o", path, "--json"))
+    assert printed["written"] == [str(path)] and printed["bytes"] == path.stat().st_size < 5_000_000
+    assert isinstance(printed["findings"], list)
 
 
 def test_a_report_replaces_the_old_one_whole_or_not_at_all(run, digits, tmp_path, monkeypatch):
@@ -279,8 +340,8 @@ def test_nothing_replaces_what_it_is_made_from(run, digits, tmp_path):
 
 def test_samples_looked_at_closely_are_counted_once(run, tmp_path):
     for kind in ("statistics", "intervals", "membranes"):
-        said = run("run", MODEL, DATA, "--record", kind, "--out", tmp_path / "run.h5")
-        assert_one_line(said, f"--record {kind} is not needed", "--detailed")
+        result = run("run", MODEL, DATA, "--record", kind, "--out", tmp_path / "run.h5")
+        assert_one_line(result, f"--record {kind} is not needed", "--detailed")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -370,10 +431,10 @@ def test_a_damaged_summary_is_an_error_of_one_line_or_no_error(digits):
                 read += 1
                 for name in ("findings", "run", "layers", "classes"):
                     json.dumps(tables.table(opened, name).as_json(), allow_nan=False)
-                found = findings.find(opened)
+                run_findings = findings.find(opened)
                 for section in (sections.numbers, sections.how, sections.result, sections.title):
                     section(opened)
-                sections.layers(opened, found), sections.findings(opened, found)
+                sections.layers(opened, run_findings), sections.findings(opened, run_findings)
     assert refused > 300 and read > 300
 
 
@@ -439,10 +500,10 @@ def kinds_of(tmp_path, done, model, x=None, y=np.arange(64) % 4):
     x = np.random.default_rng(1).integers(0, 16, (64, 1, 8, 8)) if x is None else x.astype(np.uint8)
     np.savez(tmp_path / "data.npz", x=x, y=y)
     done("run", tmp_path / "net.h5", tmp_path / "data.npz", "--out", tmp_path / "run.h5")
-    found = json.loads(done("report", tmp_path / "run.h5", "--json"))["findings"]
+    printed = json.loads(done("report", tmp_path / "run.h5", "--json"))["findings"]
     text = Document((tmp_path / "run.html").read_text("utf-8")).text
-    assert all(finding["sentence"] in text.replace("\u00b5J", "uJ") for finding in found)
-    return {(finding["kind"], finding["layer"]) for finding in found}
+    assert all(finding["sentence"] in text.replace("\u00b5J", "uJ") for finding in printed)
+    return {(finding["kind"], finding["layer"]) for finding in printed}
 
 
 def test_a_sound_network_has_no_finding(tmp_path, done):
@@ -454,9 +515,9 @@ def test_a_sound_network_has_no_finding(tmp_path, done):
 def test_a_layer_denser_than_the_crossing(tmp_path, done):
     x, y = sparse_data()
     x[:, :, ::2] = True  # half of the input at every step
-    found = kinds_of(tmp_path, done, sparse_network(), x, y)
-    assert ("denser_than_crossing", "first") in found
-    assert ("dead_layer", "first") not in found
+    kinds = kinds_of(tmp_path, done, sparse_network(), x, y)
+    assert ("denser_than_crossing", "first") in kinds
+    assert ("dead_layer", "first") not in kinds
 
 
 @pytest.mark.parametrize("fault, expected", (

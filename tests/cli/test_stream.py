@@ -30,7 +30,8 @@ def model(tmp_path_factory):
     nodes = {"in": Input((2, *SIZE), bits=8, events=EventBins(500, sensor_size=SIZE)), "flat": Flatten(),
              "fc": Dense(np.random.default_rng(0).normal(size=(3, 400))), "out": Neuron()}
     path = tmp_path_factory.mktemp("model") / "events.h5"
-    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), class_names=("left", "right", "none")), path)
+    eventsim.save(eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), class_names=("left", "right", "none")),
+                  path)
     return path
 
 
@@ -76,18 +77,18 @@ def test_the_summary_has_what_is_said_of_the_model(run, model, recording, monkey
 
 
 def test_json_lines(run, model, recording):
-    status, out, err = run("stream", model, recording, "--json", "--window", "1ms", "--precision", "int8", "--stride",
-                           "500us", "--smoothing", "0.5", "--fresh")
+    status, out, err = run("stream", model, recording, "--json", "--window", "1ms", "--precision", "int8",
+                           "--stride", "500us", "--smoothing", "0.5", "--fresh")
     *windows, end = map(json.loads, out.splitlines())
     sim = eventsim.Simulator(eventsim.load(model), "int8")
     expected = list(sim.stream(recording, 1000, stride=500, smoothing=0.5, fresh=True))
     assert status == 0 and err == "" and len(windows) == len(expected) == end["summary"]["windows"]
-    for found, window in zip(windows, expected):
-        assert found["scores"] == window.scores.tolist() and found["prediction"] == window.prediction
-        assert found["class"] == sim.model.class_names[window.prediction] and found["events"] == window.n_events
-        assert (found["start_us"], found["stop_us"]) == (window.start, window.stop)
-        assert found["counts"]["synops"] == window.counts.total("synops")
-        assert found["layers"]["out"] == window.counts["out"]["events"].sum()
+    for line, window in zip(windows, expected):
+        assert line["scores"] == window.scores.tolist() and line["prediction"] == window.prediction
+        assert line["class"] == sim.model.class_names[window.prediction] and line["events"] == window.n_events
+        assert (line["start_us"], line["stop_us"]) == (window.start, window.stop)
+        assert line["counts"]["synops"] == window.counts.total("synops")
+        assert line["layers"]["out"] == window.counts["out"]["events"].sum()
     assert set(end["summary"]["latency_ms"]) == {"p50", "p95", "p99", "max"}
 
 
@@ -113,8 +114,10 @@ def test_an_overflow_is_said_and_json_stays_json(run, recording, tmp_path):
 
 def test_a_producer_that_is_killed(run, model, pipe):
     """Its last event is half there: it is left out and said, and the summary is printed."""
-    code = "import sys,time; f=open(sys.argv[1],'wb',0); f.write(sys.stdin.buffer.read()); print(flush=True); time.sleep(60)"
-    producer = subprocess.Popen([sys.executable, "-SEc", code, pipe], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    code = ("import sys,time; f=open(sys.argv[1],'wb',0); f.write(sys.stdin.buffer.read()); print(flush=True); "
+            "time.sleep(60)")
+    producer = subprocess.Popen([sys.executable, "-SEc", code, pipe], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE)
 
     def kill():
         producer.stdin.write(BINARY[:-6])
@@ -148,15 +151,15 @@ def test_signals_end_with_a_summary(run, model, pipe, number, status, realtime):
             time.sleep(0.2)  # the pipe stays open: nothing but the signal ends it
 
     thread = beside(interrupt)
-    found, out, err = run("stream", model, pipe, "--window", "1ms", *["--realtime"] * realtime)
+    exit_status, out, err = run("stream", model, pipe, "--window", "1ms", *["--realtime"] * realtime)
     thread.join()
-    assert found == status and signal.getsignal(number) == before
+    assert exit_status == status and signal.getsignal(number) == before
     assert " windows, " in out and err.count("\n") == 1 and err.startswith("eventsim: ")
 
 
 @pytest.mark.parametrize("first", [1, 2], ids=["windows", "summary"])
 def test_nobody_reads(run, model, recording, monkeypatch, capsys, first):
-    """Whenever the reader leaves, before the first window or the summary, the summary goes where it may be read."""
+    """Whenever the reader leaves, before the first window or the summary, the summary goes where it is read."""
     class Closing(io.StringIO):
         written = 0
 

@@ -14,7 +14,8 @@ from small_networks import small_networks
 
 from eventsim import compare, Model, Simulator
 from eventsim.comparison import divergence
-from eventsim.errors import DataError, ModelError, UnsupportedError
+from eventsim.comparison.text import as_text
+from eventsim.errors import DataError, UnsupportedError
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.synapses import Dense
@@ -42,8 +43,9 @@ def search(a, b, x, deciding=(*VARIABLES, "outputs")):
         kind = a.model.nodes[name].kind if name in a.model.nodes else "Flatten"
         if kind == "Flatten":
             continue
-        some = VARIABLES if kind in ("Neuron", "SigmaDelta") else ("currents", "potentials") if kind == "Readout" else (
-            "spikes",) if stage.bits and not getattr(stage, "real", False) else ()
+        some = (VARIABLES if kind in ("Neuron", "SigmaDelta")
+                else ("currents", "potentials") if kind == "Readout"
+                else ("spikes",) if stage.bits and not getattr(stage, "real", False) else ())
         some = [*some, "outputs"] if name == a.program.output else some
         layers += [(name, v, values(runs[0], name, v), values(runs[1], name, v)) for v in some if v in deciding]
     for i in range(len(x)):
@@ -144,6 +146,57 @@ def test_a_still_image_is_compared_over_the_models_steps():
     assert found(compare(Simulator(model, "float64"), Simulator(model, "int8"), x, timesteps=7)) is not None
 
 
+@pytest.mark.parametrize("b, x, timesteps, noted", [
+    (7, "still", None, True), (1, "still", None, True), (3, "still", None, False), (None, "still", None, False),
+    (7, "still", 3, False), (7, "steps", None, False)])
+def test_steps_of_b_that_are_not_run_are_said(b, x, timesteps, noted):
+    model, values = small_networks()["image"]
+    other = Model(model.nodes, model.edges, b)
+    values = np.repeat(values[:, None], 3, axis=1) if x == "steps" else values
+    comparison = compare(model, other, values, timesteps=timesteps)
+    note = f"B's model says {b} step{'s' if b != 1 else ''}; both ran A's 3 (timesteps=N, --timesteps N)"
+    assert comparison.equal and comparison.steps == 3
+    assert (note in comparison.notes) == (note in comparison.reading) == noted
+    assert comparison.as_json()["notes"] == comparison.notes == ([note] if noted else [])
+    assert comparison.differences == ([] if b == 3 else [f"timesteps: 3 in A, {b} in B"])
+
+
+@pytest.mark.parametrize("names, noted", [(("a", "b", "c"), False), (("b", "a", "c"), True), ((), False)])
+def test_other_names_of_classes_are_said(names, noted):
+    a = Model(network().nodes, network().edges, STEPS, class_names=("a", "b", "c"))
+    comparison = compare(a, Model(a.nodes, a.edges, STEPS, class_names=names), samples())
+    said = "A and B name other classes ('a', 'b', 'c'; 'b', 'a', 'c'): predictions are compared by number"
+    assert (said in "".join(comparison.notes)) == (said in comparison.reading) == noted
+
+
+@pytest.mark.parametrize("name, variables, differ", [
+    ("what the readout gives", None, ("outputs",)),
+    ("one threshold", ("currents", "spikes"), None)])
+def test_the_head_says_what_differs(name, variables, differ):
+    x = samples()
+    a, b = Simulator(network()), Simulator(planted(name))
+    comparison = compare(a, b, x, variables=variables)
+    runs = [side.run(x, record=(*VARIABLES, "outputs")) for side in (a, b)]
+    layers = ("n1", "n2", "n3")
+    really = {v for v in VARIABLES if any((getattr(runs[0], v if v != "spikes" else "levels")(n) !=
+                                           getattr(runs[1], v if v != "spikes" else "levels")(n)).any()
+                                          for n in layers)}
+    really |= {"outputs"} if (runs[0].outputs != runs[1].outputs).any() else set()
+    assert set(comparison.differing) == really & set(comparison.decides) and differ in (None, comparison.differing)
+    head = as_text(comparison).splitlines()[2]
+    equal = [variable for variable in comparison.decides if variable not in really]
+    none = f", none in {', '.join(equal)}" if equal else ""
+    assert head.startswith(f"{comparison.divergent} of 5 samples differ in "
+                           f"{', '.join(comparison.differing)}{none}; ")
+
+
+def test_one_sample_is_one_sample():
+    comparison = compare(network(), network(), samples(1)[:, :1])
+    assert "; 1 sample of 1 step" in as_text(comparison) and "differs in 1 sample." in comparison.reading
+    assert "the trace has 1 step, the run 12" in compare(
+        network(), {"n1": np.zeros((1, 1, 4, 6, 6), int)}, samples(1)).notes[0]
+
+
 def test_real_input_is_compared_behind_it():
     model, x = small_networks()["real steps"]
     comparison = compare(Simulator(model, "float64"), Simulator(model, "float32"), x, variables="potentials")
@@ -201,7 +254,8 @@ def test_predictions_and_accuracy():
     assert comparison.changed_predictions == np.flatnonzero(one != other)[:10].tolist()
     i = comparison.first.sample
     assert comparison.predictions == (one[i], other[i]) and comparison.label == labels[i]
-    assert f"{40 - comparison.equal_predictions} of 40 predictions change; accuracy goes from" in comparison.reading
+    assert (f"{40 - comparison.equal_predictions} of 40 predictions change; accuracy goes from"
+            in comparison.reading)
     assert compare(a, b, x).accuracy == (None, None)
 
 
@@ -212,7 +266,8 @@ def test_different_arithmetics_are_decided_by_spikes():
     assert comparison.equal and 0 < max(
         layer.drift["potentials"] for layer in comparison.layers if layer.kind == "Neuron") < 1e-5
     assert "The largest drift is" in comparison.reading
-    strict = compare(Simulator(network(), "float64"), Simulator(network(), "float32"), x, variables=("potentials",))
+    strict = compare(Simulator(network(), "float64"), Simulator(network(), "float32"), x,
+                     variables=("potentials",))
     assert strict.first.variable == "potentials" and strict.decides == ("potentials",)
     loose = compare(Simulator(network(), "float64"), Simulator(network(), "float32"), x,
                     variables=("potentials", "spikes"), tolerance=1e-4)
@@ -297,7 +352,8 @@ def test_decisions_of_one_bit():
     first = compare(one_layer(v_threshold=[1.0, 1.0, 1.0]), one_layer(v_threshold=[1.0, 1.0, 0.9]), x).first
     assert (first.neuron, first.variable, first.values, first.position) == (2, "spikes", (0.0, 1.0), (2,))
     a, b = first.decisions
-    assert (a.potential, a.threshold, a.margin, a.comparison, a.sent, a.steps) == (15 / 16, 1, -1 / 16, ">=", 0, None)
+    assert (a.potential, a.threshold, a.margin, a.comparison, a.sent, a.steps) == (
+        15 / 16, 1, -1 / 16, ">=", 0, None)
     assert (b.potential, b.sent) == (15 / 16, 1) and b.threshold == pytest.approx(0.9)
     first = compare(one_layer(), one_layer(comparison=">"), x).first
     assert first.neuron == 1 and [d.margin for d in first.decisions] == [0, 0]
@@ -374,7 +430,8 @@ def test_layers_of_other_names_are_paired_by_order_and_shape():
     comparison = compare(network(), renamed(planted("one threshold"), names), samples())
     assert (comparison.first.layer, comparison.first.layer_b) == ("n1", names["n1"])
     assert found(comparison) == found(compare(network(), planted("one threshold"), samples()))
-    assert f"paired by order and shape, as their names differ: input = 0, n1 = {names['n1']}" in comparison.notes[0]
+    assert (f"paired by order and shape, as their names differ: input = 0, n1 = {names['n1']}"
+            in comparison.notes[0])
     assert comparison.unmatched == ([], []) and comparison.differences == []
 
 
@@ -403,7 +460,8 @@ def test_delays_are_named_where_spikes_are_shifted():
 def test_another_unit_is_named():
     model = Model({"x": Input((4,)), "d": Dense(np.full((4, 4), 0.4)), "n": Neuron(v_threshold=1.0)},
                   [("x", "d"), ("d", "n")], STEPS)
-    scaled = Model({"x": Input((4,)), "d": Dense(np.full((4, 4), 10.0)), "n": Neuron(v_threshold=50.0, quantum=25.0)},
+    scaled = Model({"x": Input((4,)), "d": Dense(np.full((4, 4), 10.0)),
+                    "n": Neuron(v_threshold=50.0, quantum=25.0)},
                    [("x", "d"), ("d", "n")], STEPS)
     x = (np.random.default_rng(0).random((1, STEPS, 4)) < 0.4).astype(int)
     reading = compare(model, scaled, x, variables="spikes").reading
@@ -433,7 +491,8 @@ def test_models_that_differ_without_effect():
 def test_json_holds_everything():
     import json
 
-    comparison = compare(Simulator(network(), "float64"), Simulator(network(), "int8"), samples(), np.zeros(5, int))
+    comparison = compare(Simulator(network(), "float64"), Simulator(network(), "int8"), samples(),
+                         np.zeros(5, int))
     plain = json.loads(json.dumps(comparison.as_json()))
     assert plain["equal"] is False and plain["first"]["layer"] == comparison.first.layer
     assert plain["first"]["decisions"][0]["potential"] == comparison.first.decisions[0].potential
@@ -442,16 +501,17 @@ def test_json_holds_everything():
 
 
 @pytest.mark.parametrize("call, kind, message", [
-    (lambda m, x: compare("net.h5", m, x), DataError, "A is a str, expected a Model, a Simulator"),
-    (lambda m, x: compare(m, 3, x), DataError, "B is a int, expected a Model, a Simulator or"),
-    (lambda m, x: compare(m, m, x, variables="membranes"), DataError, "variables has 'membranes', expected any of"),
-    (lambda m, x: compare(m, m, x, tolerance="much"), ModelError, "tolerance is 'much', expected a number"),
+    (lambda m, x: compare("net.h5", m, x), DataError, "A is 'net.h5', expected a Model or a Simulator"),
+    (lambda m, x: compare(m, 3, x), DataError, "B is 3, expected a Model, a Simulator or a trace"),
+    (lambda m, x: compare(m, m, x, variables="membranes"), DataError,
+     "variables has 'membranes', expected any of"),
+    (lambda m, x: compare(m, m, x, tolerance="much"), DataError, "tolerance is 'much', expected a finite number"),
     (lambda m, x: compare(m, m, x, tolerance=-1), DataError, "tolerance is -1, expected 0 or more"),
     (lambda m, x: compare(m, m, x[0, 0]), DataError, "A: x has shape"),
     (lambda m, x: compare(m, m, x[:0]), DataError, "A: x has shape"),
     (lambda m, x: compare(m, m, 3), DataError, "A: x has shape"),
-    (lambda m, x: compare(m, m, x, labels=[1]), DataError, "labels has 1 entries, but x has 5 samples"),
-    (lambda m, x: compare(m, m, x[:, 0], timesteps=0), ModelError, "timesteps is 0, expected a whole number"),
+    (lambda m, x: compare(m, m, x, labels=[1]), DataError, "labels has 1 number, but x has 5 samples"),
+    (lambda m, x: compare(m, m, x[:, 0], timesteps=0), DataError, "timesteps is 0, expected a whole number"),
     (lambda m, x: compare(m, m, x, timesteps=3), DataError, "x has 12 steps, but the run has 3"),
     (lambda m, x: compare(m, one_layer(), x, variables="outputs"), DataError, "B: none of its layers"),
 ])

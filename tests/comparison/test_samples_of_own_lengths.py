@@ -79,8 +79,8 @@ def test_lengths_of_the_run_and_of_the_trace(tmp_path):
     with open_trace(tmp_path / "run.h5") as trace:
         comparison = compare(network(), trace, x, lengths=other)
     assert comparison.equal and comparison.equal_predictions == len(LENGTHS)
-    assert comparison.notes == ["samples have other numbers of steps in the trace than in the run, the first sample 6 "
-                                "(7, 4): the fewer are compared"]
+    assert comparison.notes == ["samples have other numbers of steps in the trace than in the run, the first "
+                                "sample 6 (7, 4): the fewer are compared"]
 
 
 def test_lengths_of_arrays(tmp_path):

@@ -1,5 +1,7 @@
 """Recorded traces as the other side of a comparison: .npz, HDF5 and our own recordings."""
 
+import dataclasses
+
 import h5py
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import eventsim
 from eventsim import compare, Input, Model, Neuron, Simulator, Trace
 from eventsim.comparison.traces import is_trace, open_trace
 from eventsim.errors import DataError
+from eventsim.model.chip import find_chip
 
 
 def against(path, model=None, n=3, precision="float32", **options):
@@ -156,7 +159,7 @@ def test_fewer_samples_and_steps_than_the_data():
     comparison = compare(network(), {name: a[:2, :5] for name, a in arrays.items()}, samples(3))
     assert comparison.equal and (comparison.samples, comparison.steps) == (2, 5)
     assert comparison.notes == ["the trace has 5 steps, the run 12: the fewer are compared",
-                                "the trace has 2 samples: only these are compared"]
+                                "the trace has 2 samples: no more are compared"]
 
 
 def test_a_long_trace_is_read_batch_by_batch(monkeypatch, tmp_path):
@@ -185,7 +188,8 @@ def test_outputs_and_predictions():
     assert given.equal and given.equal_predictions == 0 and given.accuracy == (1.0, 0.0)
     for other in (np.zeros(2, int), np.zeros((3, 1), int), np.zeros(3)):
         odd = compare(network(), {"n1": run.levels("n1"), "predictions": other}, samples(3), labels)
-        assert odd.equal_predictions is None and odd.accuracy == (1.0, None) and odd.unmatched[1] == ["predictions"]
+        assert odd.equal_predictions is None and odd.accuracy == (1.0, None)
+        assert odd.unmatched[1] == ["predictions"]
 
 
 @pytest.mark.parametrize("precision", ("float32", "int8"))
@@ -202,11 +206,49 @@ def test_our_own_recordings(tmp_path, precision):
         assert comparison.unmatched == ([], [])
     if precision == "int8":  # its integers count in their own steps
         comparison = against(path, model=planted("one threshold"), precision="float64", variables="spikes")
-        whole = compare(Simulator(planted("one threshold"), "float64"), Simulator(planted("one threshold"), "int8"),
-                        samples(3))
+        whole = compare(Simulator(planted("one threshold"), "float64"),
+                        Simulator(planted("one threshold"), "int8"), samples(3))
         assert found(comparison) == found(whole)
         for mine, other in zip(comparison.layers, whole.layers):
             assert mine.drift == pytest.approx(other.drift)
+
+
+CHIP = dataclasses.replace(find_chip("loihi"), name="mine", comparison=None)
+
+
+@pytest.mark.parametrize("a", ({"precision": "float64"}, {"precision": "int8"}, {"chip": "loihi"}))
+@pytest.mark.parametrize("b, name", [({"precision": "float32"}, "float32"), ({"precision": "int8"}, "int8"),
+                                     ({"chip": "loihi"}, "chip loihi"), ({"chip": CHIP}, "chip mine")])
+def test_a_run_of_another_arithmetic_is_judged_as_the_run_itself(tmp_path, a, b, name):
+    """By its spikes alone, and by what rounding gives in its arithmetic, where that is known."""
+    a, b = Simulator(network(), **a), Simulator(network(), **b)
+    eventsim.save_run(b.run(samples(9), record=(*VARIABLES, "outputs")), tmp_path / "run.h5")
+    with open_trace(tmp_path / "run.h5") as trace:
+        comparison = compare(a, trace, samples(9))
+    direct = compare(a, b, samples(9))
+    assert comparison.arithmetic == (direct.arithmetic[0], f"run, {name}") and direct.arithmetic[1] == name
+    assert (comparison.decides, comparison.divergent) == (direct.decides, direct.divergent)
+    assert found(comparison) == found(direct)
+    if not direct.equal and "mine" in name:
+        assert "what rounding gives in B (run, chip mine) is not known here" in comparison.reading
+    elif not direct.equal and direct.decides == ("spikes",):
+        assert comparison.first.decisions == direct.first.decisions
+        assert comparison.reading.split(";")[0] == direct.reading.split(";")[0]
+
+
+def test_a_run_without_what_decides_says_what_to_record(tmp_path):
+    eventsim.save_run(Simulator(network(), "int8").run(samples(3), record="potentials"), tmp_path / "run.h5")
+    with pytest.raises(DataError, match="run.h5: holds potentials of A's layers, but no spikes to decide by: "
+                                        "record them, too .--record spikes., or let others decide .--variables "
+                                        "potentials"):
+        against(tmp_path / "run.h5")
+
+
+@pytest.mark.parametrize("given", ({"name": 3}, {"precision": 8}, {"chip": CHIP}, {"class_names": 3},
+                                   {"steps_per_unit": 3}, {"arrays": 3}))
+def test_wrong_arguments_of_a_trace(given):
+    with pytest.raises(DataError, match=f"^{next(iter(given))} is .*, expected "):
+        Trace(**{"arrays": {}, **given})
 
 
 def test_our_own_recordings_of_levels(tmp_path):
@@ -287,13 +329,17 @@ CASES = [
     (lambda p: broken(p, {"n1": N1, "n3": N1[:2, :, :2, :2, :2].reshape(2, STEPS, 8)}),
      r"'n3' has 2 samples of 12 steps, but 'n1' has 3 of 12"),
     (lambda p: broken(p, {"n1": N1 + 0.5}), "trace.npz: 'n1' has fractional values; spikes are whole levels"),
-    (lambda p: broken(p, {"n1": np.where(N1, N1, np.inf)}), "trace.npz: 'n1' has infinite values; spikes are whole levels"),
+    (lambda p: broken(p, {"n1": np.where(N1, N1, np.inf)}),
+     "trace.npz: 'n1' has infinite values; spikes are whole levels"),
     (lambda p: broken(p, {"n1": N1.astype(complex)}), "n1 holds elements of type complex128, expected numbers"),
     (lambda p: broken(p, {"n1": N1.astype(complex)}, ".h5"), "'n1' holds elements of type .*, expected numbers"),
-    (lambda p: compare(network(), {"n1": N1.astype("U1")}, samples(3)), "'n1' holds elements of type <U1, expected"),
-    (lambda p: broken(p, {"N1": N1}), r"holds \['N1'\], nothing of A's layers .* name its arrays like 'input/spikes'"),
+    (lambda p: compare(network(), {"n1": N1.astype("U1")}, samples(3)),
+     "'n1' holds elements of type <U1, expected"),
+    (lambda p: broken(p, {"N1": N1}),
+     r"holds \['N1'\], nothing of A's layers .* name its arrays like 'input/spikes'"),
     (lambda p: broken(p, {}), r"holds \[\], nothing of A's layers"),
-    (lambda p: broken(p, {"n1": N1}, variables="outputs"), "nothing of A's layers .* to decide by"),
+    (lambda p: broken(p, {"n1": N1}, variables="outputs"),
+     "holds spikes of A's layers, but no outputs to decide by"),
     (lambda p: broken(p, {"n1": N1}, change=_truncate), "trace.npz: .*(damaged|not an HDF5|unreadable)"),
     (lambda p: broken(p, {"n1": samples(3, 2)[:, :, :1].repeat(4, axis=2)}, change=_spoil), "trace.npz: "),
     (lambda p: broken(p, {"n1": N1}, ".h5", change=_truncate), "trace.h5: damaged, truncated"),
@@ -301,11 +347,14 @@ CASES = [
     (lambda p: broken(p, {f"a{i}": np.zeros(0) for i in range(10_001)}), "holds more than 10000 arrays"),
     (lambda p: broken(p, {}, ".h5", change=_planes("bits", 3)), "'planes' has shape .* its attributes do not fit"),
     (lambda p: broken(p, {}, ".h5", change=_planes("bits", 0.5)), "has no attribute 'bits' of whole numbers"),
-    (lambda p: broken(p, {}, ".h5", change=_planes("shape", np.arange(9))), "no attribute 'shape' of whole numbers"),
+    (lambda p: broken(p, {}, ".h5", change=_planes("shape", np.arange(9))),
+     "no attribute 'shape' of whole numbers"),
     (lambda p: broken(p, {}, ".h5", change=_without("signed")), "has no attribute 'signed' of whole numbers"),
     (lambda p: broken(p, {"n1": N1}, change=lambda path: path.unlink()), "trace.npz: cannot be read|No such file"),
-    (lambda p: broken(p, {"n1": N1, "lengths": np.array([1, 12])}), "trace.npz: 'lengths' has shape .2,. and type int64"),
+    (lambda p: broken(p, {"n1": N1, "lengths": np.array([1, 12])}),
+     "trace.npz: 'lengths' has shape .2,. and type int64"),
     (lambda p: _cut_short(p), "'n1' is truncated"),
+    (lambda p: compare(network(), {"n1": [[1], [1, 2]]}, samples(3)), "arrays has 'n1': .*, which is no array"),
 ]
 
 
@@ -342,7 +391,8 @@ def test_every_raise_has_a_case(tmp_path):
                 reached.add((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
                 trace = trace.tb_next
     path, lines = raises_of("comparison.traces")
-    missing = [first for first, last in lines if not any((path, line) in reached for line in range(first, last + 1))]
+    missing = [first for first, last in lines
+               if not any((path, line) in reached for line in range(first, last + 1))]
     assert not missing
 
 
@@ -373,7 +423,8 @@ def test_names_keep_their_capitals():
 
 # ---- numbers that are not finite
 
-HUGE = Model({"in": Input((1,), bits=8), "w": eventsim.Dense([[3e38], [-3e38], [1.0]]), "n": Neuron(bits=[1, 2, 3])},
+HUGE = Model({"in": Input((1,), bits=8), "w": eventsim.Dense([[3e38], [-3e38], [1.0]]),
+              "n": Neuron(bits=[1, 2, 3])},
              [("in", "w"), ("w", "n")], 2)
 X = np.array([[255]])
 # what a trace holds where float32 has (inf, -inf, 255), and whether that differs, within any tolerance

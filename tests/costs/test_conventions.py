@@ -11,7 +11,7 @@ from eventsim import Simulator
 from eventsim.cli import main
 from eventsim.costs.fanouts import fan_outs, n_synapses
 from eventsim.costs.other_tools import conventions
-from eventsim.errors import DataError, ModelError, RunError
+from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
 from eventsim.model.input import Input
 from eventsim.model.network import Model
@@ -71,7 +71,7 @@ def synapses(node, shape):
 
 def counted_one_by_one(node, x):
     """Every convention of one synaptic node that reads x (N, T, ...), a call per sample and step."""
-    found, x = dict.fromkeys(KEYS, 0), np.asarray(x, np.float64)
+    sums, x = dict.fromkeys(KEYS, 0), np.asarray(x, np.float64)
     pairs = list(synapses(node, x.shape[2:]))
     outputs = {o for _, o, _, _ in pairs}
     for n, t in np.ndindex(*x.shape[:2]):
@@ -82,15 +82,15 @@ def counted_one_by_one(node, x):
         two = len(set(flat)) <= 2 and min(flat) >= 0 and max(flat) <= 1
         for i, _, w, inside in pairs:
             if inside:
-                found["sinabs"] += values[i]
-                found["neurobench_dense"] += 1
-                found["neurobench_acs" if ternary else "neurobench_macs"] += int(values[i] != 0 and w != 0)
-                found["spikingjelly_synops"] += int(binary and values[i] != 0)
-            found["spikingjelly_macs"] += int(not binary)
-            found["syops_acs" if two else "syops_macs"] += np.mean(flat) if two else 1
+                sums["sinabs"] += values[i]
+                sums["neurobench_dense"] += 1
+                sums["neurobench_acs" if ternary else "neurobench_macs"] += int(values[i] != 0 and w != 0)
+                sums["spikingjelly_synops"] += int(binary and values[i] != 0)
+            sums["spikingjelly_macs"] += int(not binary)
+            sums["syops_acs" if two else "syops_macs"] += np.mean(flat) if two else 1
         if node.bias is not None:
-            found["syops_acs" if two else "syops_macs"] += len(outputs) * (np.mean(flat) if two else 1)
-    return found
+            sums["syops_acs" if two else "syops_macs"] += len(outputs) * (np.mean(flat) if two else 1)
+    return sums
 
 
 UNITS = {"sinabs": N * T, "spikingjelly_synops": 1, "spikingjelly_macs": 1}
@@ -156,8 +156,8 @@ def by_hand(weight, x, bits=1, **options):
     conv = Conv2d(np.array(weight, float).reshape(1, 1, 3, 3), padding=options.pop("padding", 1), **options)
     model = chain(Input((1, 3, 3), bits=bits), conv, Neuron(), timesteps=1)
     recording = Simulator(model).run(np.array(x).reshape(1, 1, 3, 3), record=("spikes",))
-    found = conventions.count(model, recording)
-    return {key: found.total(key) for key in KEYS}
+    counted = conventions.count(model, recording)
+    return {key: counted.total(key) for key in KEYS}
 
 
 CORNER, CENTRE = np.eye(9, dtype=int)[[0, 4]]
@@ -203,8 +203,8 @@ def test_a_graded_value_changes_sides():
 def test_negative_spikes():
     """-1 is an addition to NeuroBench, no spike to SpikingJelly and syops, and cancels +1 in sinabs."""
     model = chain(Input((3,), signed=True), Dense(np.full((2, 3), 0.5)), Readout(), timesteps=1)
-    found = conventions.count(model, Simulator(model).run(np.array([[1, -1, 0]]), record=("spikes",)))
-    assert {key: found.total(key) for key in KEYS} == {
+    counted = conventions.count(model, Simulator(model).run(np.array([[1, -1, 0]]), record=("spikes",)))
+    assert {key: counted.total(key) for key in KEYS} == {
         "sinabs": 0, "neurobench_acs": 4, "neurobench_macs": 0, "neurobench_dense": 6,
         "spikingjelly_synops": 0, "spikingjelly_macs": 6, "syops_acs": 0, "syops_macs": 6,
     }
@@ -325,9 +325,9 @@ def assert_same(one, other):
 def test_merged_batches_are_one_run(name):
     model, x = networks_of_batches()[name]
     simulator = Simulator(model)
-    whole = conventions.count(model, simulator.run(x, record=("spikes",)), x)
+    one_run = conventions.count(model, simulator.run(x, record=("spikes",)), x)
     parts = [conventions.count(model, simulator.run(part, record=("spikes",)), part) for part in (x[:1], x[1:])]
-    assert_same(whole, merge(parts))
+    assert_same(one_run, merge(parts))
 
 
 @pytest.mark.parametrize("batch", (1, 2))
@@ -335,9 +335,9 @@ def test_merged_batches_are_one_run(name):
 def test_chunks_do_not_show(name, batch, monkeypatch):
     model, x = networks_of_batches()[name]
     recording = Simulator(model).run(x, record=("spikes",))
-    whole = conventions.count(model, recording, x, batch)
+    at_once = conventions.count(model, recording, x, batch)
     monkeypatch.setattr(conventions, "CHUNK_BYTES", 1)
-    assert_same(whole, conventions.count(model, recording, x, batch))
+    assert_same(at_once, conventions.count(model, recording, x, batch))
 
 
 def test_batch_is_what_a_call_sees():
@@ -347,7 +347,8 @@ def test_batch_is_what_a_call_sees():
     alone, together = (conventions.count(model, recording, batch=b) for b in (1, 2))
     assert [alone.sums["dense1"][k] for k in ("neurobench_acs", "neurobench_macs")] == [1, 2]
     assert [together.sums["dense1"][k] for k in ("neurobench_acs", "neurobench_macs")] == [0, 3]
-    with pytest.raises(RunError, match="batch: 1 and 2 cannot be merged; merge parts of one model, counted with one `batch`"):
+    with pytest.raises(RunError, match="batch: 1 and 2 cannot be merged; merge parts of one model, counted with "
+                                       "one `batch`"):
         merge((alone, together))
 
 
@@ -360,7 +361,8 @@ def graph():
     nodes = {
         "in": Input((2, 4, 4)), "conv": Conv2d(weights(rng, 2, 2, 3, 3), padding=1), "a": Neuron(v_threshold=0.3),
         "b": Neuron(v_threshold=0.6), "restim": Restimulation([0.5, 1.0, 0.5]), "flat": Flatten(),
-        "flat_b": Flatten(), "one": Dense(weights(rng, 3, 32)), "two": Dense(weights(rng, 3, 32)), "out": Readout(),
+        "flat_b": Flatten(), "one": Dense(weights(rng, 3, 32)), "two": Dense(weights(rng, 3, 32)),
+        "out": Readout(),
     }
     edges = [("in", "conv"), ("conv", "a"), ("conv", "b"), ("a", "restim"), ("restim", "b"), ("a", "b"),
              ("a", "flat"), ("b", "flat_b"), ("flat", "one"), ("flat_b", "two"), ("one", "out"), ("two", "out")]
@@ -387,22 +389,23 @@ def test_weights_of_weighted_sums_are_left_out():
     """What arrives there is no spikes, and no recording has it."""
     nodes = {"in": Input((4,)), "one": Dense(np.ones((3, 4))), "two": Dense(np.ones((2, 3))), "out": Readout()}
     model = Model(nodes, list(zip(nodes, list(nodes)[1:])), T)
-    counted = conventions.count(model, Simulator(model).run(np.ones((N, T, 4), int), record=conventions.needed(model)))
+    counted = conventions.count(model,
+                                Simulator(model).run(np.ones((N, T, 4), int), record=conventions.needed(model)))
     assert counted.left_out == ("two",) and list(counted.layers) == ["one"]
 
 
 def test_json():
     counted = counted_graph()
-    found = json.loads(json.dumps(counted.as_json()))
-    assert sorted(found["tools"]) == ["NeuroBench", "SpikingJelly", "sinabs", "syops"]
-    for tool, counts in found["tools"].items():
+    values = json.loads(json.dumps(counted.as_json()))
+    assert sorted(values["tools"]) == ["NeuroBench", "SpikingJelly", "sinabs", "syops"]
+    for tool, counts in values["tools"].items():
         for count, row in counts.items():
             assert row["unit"] and row["differs"], (tool, count)
-    acs = found["tools"]["NeuroBench"]["effective_acs"]
+    acs = values["tools"]["NeuroBench"]["effective_acs"]
     assert acs["total"] == pytest.approx(sum(acs["layers"].values())) and acs["total"] > 0
     assert acs["unit"] == "operations per sample"
-    assert found["ours"]["a"]["synops"] == counted.ours["a"]["synops"] / N
-    assert (found["samples"], found["samples_per_call"], found["left_out"]) == (N, 1, ["restim"])
+    assert values["ours"]["a"]["synops"] == counted.ours["a"]["synops"] / N
+    assert (values["samples"], values["samples_per_call"], values["left_out"]) == (N, 1, ["restim"])
 
 
 def test_text_is_aligned_and_names_every_tool():
@@ -464,7 +467,7 @@ def test_real_input_has_to_be_given():
             conventions.count(model, recording, wrong)
     still = conventions.count(model, recording, x)
     assert_same(still, conventions.count(model, recording, np.repeat(x[:, None], T, axis=1)))
-    with pytest.raises(ModelError, match="batch is 0"):
+    with pytest.raises(DataError, match="batch is 0"):
         conventions.count(model, recording, x, 0)
 
 

@@ -46,8 +46,8 @@ def assessed(model, x, precision="float32", by=None, **options):
 
 
 def layer(report, name):
-    [found] = [each for each in report.layers if each.name == name]
-    return found
+    [assessed_layer] = [each for each in report.layers if each.name == name]
+    return assessed_layer
 
 
 def picojoule(cost):
@@ -122,14 +122,14 @@ def test_several_bits_and_signs_by_hand():
     for signed, bits, payload in ((False, 4, 2), (True, 5, 3)):
         model = chain(Input((4,), bits=2, signed=signed), Dense(np.ones((1, 4))), Readout(), timesteps=3)
         report = assessed(model, [[[3, 0, 0, 0], [0, 2, 0, 0], [0, 0, 1, 0]]])
-        found = layer(report, "readout2")
+        readout = layer(report, "readout2")
         additions = (2 + 1 + 1) + 3  # set bits, and a doubling for each output and step
-        assert found.ann_bits == bits
-        assert picojoule(found.cost) == {
+        assert readout.ann_bits == bits
+        assert picojoule(readout.cost) == {
             "additions": additions * 2, "products": 0, "updates": 3 * 2,
             "near": 4 * 32 + 2 * 3 * 32 + 2 * 3 * (2 + payload)}
-        assert found.fixed.additions == pj(3 * 2)
-        assert picojoule(found.ann)["near"] == 4 * 32 + 2 * 4 * bits
+        assert readout.fixed.additions == pj(3 * 2)
+        assert picojoule(readout.ann)["near"] == 4 * 32 + 2 * 4 * bits
 
 
 @pytest.mark.parametrize("steps, bits, values", ((1, 1, 1), (3, 1, 2), (4, 1, 3), (7, 1, 3), (8, 1, 4), (4, 2, 4),
@@ -149,11 +149,11 @@ def test_an_image_is_read_as_it_is():
 def test_real_numbers_by_hand():
     """An event carries the number itself, and makes a MAC at each synapse."""
     model = chain(Input((2,), "real"), Dense(np.ones((3, 2))), Readout())
-    found = layer(assessed(model, [[[0.5, 0.0], [0.25, -1.0]]]), "readout2")
-    assert picojoule(found.cost) == {
+    readout = layer(assessed(model, [[[0.5, 0.0], [0.25, -1.0]]]), "readout2")
+    assert picojoule(readout.cost) == {
         "additions": 9 * 2, "products": 9 * 7, "updates": 6 * 2,
         "far": 9 * 32 * 3, "near": 2 * 6 * 32 + 2 * 3 * (1 + 32)}
-    assert found.ann_bits == 32
+    assert readout.ann_bits == 32
 
 
 def test_leaks_are_products():
@@ -171,10 +171,10 @@ def test_a_shortcut_is_an_addition_per_neuron():
     nodes = {"in": Input((2,)), "dense": Dense(np.ones((2, 2))), "a": Neuron(v_threshold=9.0), "out": Readout()}
     edges = [("in", "dense"), ("dense", "a"), ("in", "a"), ("a", "out")]
     report = assessed(Model(nodes, edges, 2), [[[1, 0], [0, 0]]])
-    found = layer(report, "a")
-    assert picojoule(found.ann) == {"additions": (4 + 2) * 2, "products": 4 * 7, "updates": 4,
-                                    "near": 4 * 32 + 2 * 2 * (2 * 2)}  # both paths read 2 numbers of 2 bits
-    assert found.driven.additions == pj(3 * 2)  # two targets, and the shortcut's one
+    shortcut = layer(report, "a")
+    assert picojoule(shortcut.ann) == {"additions": (4 + 2) * 2, "products": 4 * 7, "updates": 4,
+                                       "near": 4 * 32 + 2 * 2 * (2 * 2)}  # both paths read 2 numbers of 2 bits
+    assert shortcut.driven.additions == pj(3 * 2)  # two targets, and the shortcut's one
 
 
 def test_an_add_passes_on_what_both_send():
@@ -182,31 +182,31 @@ def test_an_add_passes_on_what_both_send():
              "sum": Add(), "last": Dense(np.ones((1, 2))), "out": Readout()}
     edges = [("in", "d1"), ("in", "d2"), ("d1", "a"), ("d2", "b"), ("a", "sum"), ("b", "sum"), ("sum", "last"),
              ("last", "out")]
-    found = layer(assessed(Model(nodes, edges, 2), [[[1, 0], [1, 0]]]), "out")
+    readout = layer(assessed(Model(nodes, edges, 2), [[[1, 0], [1, 0]]]), "out")
     # the sum is 2 once in each step, one set bit; each train sends 2 messages of 1 bit
-    assert found.driven.memory["near"] == pj(2 * 32 + 2 * (2 * 2 * 1))
-    assert found.ann.memory["near"] == pj(2 * 32 + 2 * (2 * 2 * 2))
+    assert readout.driven.memory["near"] == pj(2 * 32 + 2 * (2 * 2 * 1))
+    assert readout.ann.memory["near"] == pj(2 * 32 + 2 * (2 * 2 * 2))
 
 
 def test_synapses_of_synapses_are_one_array_and_two_products_of_the_baseline():
     """3 inputs, 2 sums, 2 neurons: events reach both neurons at once; a dense network weighs 6 and then 4
     numbers."""
-    both = chain(Input((3,)), Dense(np.ones((2, 3))), Dense(np.full((2, 2), 0.5)), Neuron(v_threshold=1.5),
-                 timesteps=2)
-    found, one = layer(assessed(both, X), "neuron3"), layer(assessed(small(), X), "neuron2")
-    assert picojoule(found.cost)["additions"] == picojoule(one.cost)["additions"] == 12
-    assert picojoule(found.ann)["products"] == 10 * 7 and picojoule(found.ann)["additions"] == 10 * 2
-    assert found.ann_bits == 2 and found.rate == 0.5
+    model = chain(Input((3,)), Dense(np.ones((2, 3))), Dense(np.full((2, 2), 0.5)), Neuron(v_threshold=1.5),
+                  timesteps=2)
+    neurons, one = layer(assessed(model, X), "neuron3"), layer(assessed(small(), X), "neuron2")
+    assert picojoule(neurons.cost)["additions"] == picojoule(one.cost)["additions"] == 12
+    assert picojoule(neurons.ann)["products"] == 10 * 7 and picojoule(neurons.ann)["additions"] == 10 * 2
+    assert neurons.ann_bits == 2 and neurons.rate == 0.5
 
 
 def test_sigma_delta_runs_its_baseline_at_each_step():
     model = chain(Input((2,), bits=4), SigmaDelta(mode="delta", bits=4), Dense(np.ones((1, 2))), Readout(),
                   timesteps=5)
     report = assessed(model, np.zeros((1, 5, 2), int))
-    found = layer(report, "readout3")
-    assert found.ann_bits == 4  # the number itself, not what 5 steps could say
-    assert picojoule(found.ann) == {"additions": 5 * 2 * 2, "products": 5 * 2 * 7, "updates": 5 * 2,
-                                    "near": 5 * (2 * 32 + 2 * 2 * 4)}
+    readout = layer(report, "readout3")
+    assert readout.ann_bits == 4  # the number itself, not what 5 steps could say
+    assert picojoule(readout.ann) == {"additions": 5 * 2 * 2, "products": 5 * 2 * 7, "updates": 5 * 2,
+                                      "near": 5 * (2 * 32 + 2 * 2 * 4)}
     assert "run at each step without spikes" in report.baseline
     model.nodes["sigmadelta1"].rectify = False
     assert layer(assessed(model, np.zeros((1, 5, 2), int)), "readout3").ann_bits == 5  # and a sign
@@ -230,9 +230,9 @@ def test_borders_have_no_synapses():
     model = chain(Input((1, 3, 3)), Conv2d(np.ones((1, 1, 3, 3)), padding=1), Neuron(), timesteps=1)
     x = np.zeros((1, 1, 1, 3, 3), int)
     x[..., 0, 0] = 1
-    found = layer(assessed(model, x), "neuron2")
-    assert found.ann.products == pj(49 * 7) and found.driven.additions == pj(4 * 2)
-    assert found.rate == 4 / 49
+    neurons = layer(assessed(model, x), "neuron2")
+    assert neurons.ann.products == pj(49 * 7) and neurons.driven.additions == pj(4 * 2)
+    assert neurons.rate == 4 / 49
 
 
 # ---- where the two cross
@@ -241,10 +241,10 @@ def test_borders_have_no_synapses():
 def test_at_the_crossing_both_cost_the_same():
     """One event of six chances. With u pJ per update the two meet where 256 + 4 u + 200 = 642 + 2 u."""
     x = [[[0, 1, 0], [0, 0, 0]]]
-    found = layer(assessed(small(), x, by=table(neuron_update=93)), "neuron2")
-    assert found.rate == pytest.approx(1 / 6)
-    assert found.cost.total == pj(828) and found.ann.total == pj(828)
-    assert found.crossing_rate == pytest.approx(1 / 6, rel=1e-12)
+    neurons = layer(assessed(small(), x, by=table(neuron_update=93)), "neuron2")
+    assert neurons.rate == pytest.approx(1 / 6)
+    assert neurons.cost.total == pj(828) and neurons.ann.total == pj(828)
+    assert neurons.crossing_rate == pytest.approx(1 / 6, rel=1e-12)
     dearer = layer(assessed(small(), x, by=table(neuron_update=94)), "neuron2")
     assert dearer.cost.total > dearer.ann.total and dearer.crossing_rate < 1 / 6
 
@@ -252,9 +252,9 @@ def test_at_the_crossing_both_cost_the_same():
 def test_the_crossing_does_not_depend_on_the_rate_of_the_run():
     """Binary events that all have the same fan-out: closed form, with or without events."""
     for x in (X, [[[0, 0, 0], [0, 1, 0]]], [[[1, 1, 1], [1, 1, 1]]], np.zeros((1, 2, 3), int)):
-        found = layer(assessed(small(), x), "neuron2")
-        assert found.crossing_rate == pytest.approx(382 / 1200, rel=1e-12)
-    assert found.rate == 0 and found.driven.total == 0
+        neurons = layer(assessed(small(), x), "neuron2")
+        assert neurons.crossing_rate == pytest.approx(382 / 1200, rel=1e-12)
+    assert neurons.rate == 0 and neurons.driven.total == 0
 
 
 def test_silence_of_real_numbers_is_priced_as_macs():
@@ -264,9 +264,9 @@ def test_silence_of_real_numbers_is_priced_as_macs():
 
 
 def test_a_silent_network_has_a_crossing_in_total():
-    found = assessed(small(), np.zeros((1, 2, 3), int)).total
+    total = assessed(small(), np.zeros((1, 2, 3), int)).total
     slopes = 1200 + (4 * (2 + 32) + 2 * 2 * 2 * 1)
-    assert found.crossing_rate == pytest.approx((738 - 396) / slopes, rel=1e-12)
+    assert total.crossing_rate == pytest.approx((738 - 396) / slopes, rel=1e-12)
 
 
 @pytest.mark.parametrize("fixed, slope, baseline, expected", (
@@ -310,8 +310,8 @@ def test_floats_take_the_next_width():
 
 def test_the_smallest_memory_that_holds_it():
     by = find_energy_table("horowitz_45nm")
-    found = [by.level(8 * size).name for size in (1, 8192, 8193, 32768, 1 << 20, (1 << 20) + 1, 1 << 40)]
-    assert found == ["8 KB", "8 KB", "32 KB", "32 KB", "1 MB", "DRAM", "DRAM"]
+    names = [by.level(8 * size).name for size in (1, 8192, 8193, 32768, 1 << 20, (1 << 20) + 1, 1 << 40)]
+    assert names == ["8 KB", "8 KB", "32 KB", "32 KB", "1 MB", "DRAM", "DRAM"]
     assert [level.picojoule_per_bit for level in by.memory] == [10 / 64, 20 / 64, 100 / 64, 1950 / 64]
 
 
@@ -335,9 +335,9 @@ def test_reuse_of_weights_is_the_baselines_alone():
 
 
 def test_float64_is_wide_in_memory_only():
-    found, wide = (layer(assessed(small(), X, precision), "neuron2") for precision in ("float32", "float64"))
-    assert wide.cost.arithmetic == found.cost.arithmetic
-    assert wide.driven.memory["far"] == 2 * found.driven.memory["far"]
+    narrow, wide = (layer(assessed(small(), X, precision), "neuron2") for precision in ("float32", "float64"))
+    assert wide.cost.arithmetic == narrow.cost.arithmetic
+    assert wide.driven.memory["far"] == 2 * narrow.driven.memory["far"]
 
 
 def test_a_chips_weights_have_its_width():
@@ -468,25 +468,42 @@ def test_command_line(paths, tmp_path, capsys):
     assert out.rstrip().endswith(report.as_text())
     assert "energy by round: 1.14 nJ, of which arithmetic 32 pJ; a matched dense network: 738 pJ" in out
     assert main(["run", *paths, "--energy", mine, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["energy"] == report.as_json()
-    assert found["totals"]["energy_joule"] == pj(12 + 8 + 8 + 4)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["energy"] == report.as_json()
+    cost = report.total.cost
+    assert cost.arithmetic * len(X) == pj(12 + 8 + 8 + 4) and cost.traffic > 0
+    assert printed["totals"]["energy_joule"] == cost.total * len(X)  # with memory
     assert main(["run", *paths, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["energy"]["table"] == "horowitz_45nm"
 
 
+@pytest.mark.parametrize("call, message", [
+    (lambda t: t.addition("foo", 8), "kind is 'foo', expected one of 'float', 'integer'"),
+    (lambda t: t.addition("floats", 8), "did you mean 'float'"),
+    (lambda t: t.addition(3, 8), "kind is 3, expected"),
+    (lambda t: t.addition("float", 0), "bits is 0, expected a whole number from 1 on"),
+    (lambda t: t.multiplication("integer", "8", 8), "bits is '8', expected"),
+    (lambda t: t.multiplication("float", 8, None), "other is None, expected"),
+    (lambda t: t.update(None, 8), "kind is None, expected"),
+    (lambda t: t.level("much"), "bits is 'much', expected"),
+    (lambda t: t.level(float("nan")), "bits is nan, expected a finite number")])
+def test_what_a_table_has_no_figure_of(call, message):
+    with pytest.raises(ModelError, match=message):
+        call(table())
+
+
 def test_json_has_every_part(paths):
-    found = assessed(small(), X).as_json()
-    assert (found["table"], found["unit"]) == ("round", "joule per sample")
-    for row in [*found["layers"], found["total"]]:
+    values = assessed(small(), X).as_json()
+    assert (values["table"], values["unit"]) == ("round", "joule per sample")
+    for row in [*values["layers"], values["total"]]:
         parts = ("additions", "products", "updates", "memory")
         assert row["total"] == pytest.approx(sum(row[part] for part in parts), rel=1e-12, abs=0)
         assert row["memory"] == pytest.approx(sum(row["memory_by_level"].values()), rel=1e-12, abs=0)
         assert row["ann_total"] == row["ann"]["total"]
         assert {"ann_bits", "rate", "crossing_rate"} <= set(row)
     for part in ("total", "ann_total", "memory"):
-        total = sum(row[part] for row in found["layers"])
-        assert found["total"][part] == pytest.approx(total, rel=1e-12, abs=0)
+        total = sum(row[part] for row in values["layers"])
+        assert values["total"][part] == pytest.approx(total, rel=1e-12, abs=0)
 
 
 def test_command_line_errors_are_one_line(paths, tmp_path, capsys):
@@ -505,7 +522,7 @@ def test_int8_charges_the_width_that_each_layer_has(tmp_path):
              "m": Neuron()}
     model = Model(nodes, [("in", "wide"), ("wide", "n"), ("n", "plain"), ("plain", "m")], timesteps=3)
     simulator = Simulator(model, "int8")
-    widths = {name: found.weight_bits for name, found in simulator.program.rounding.items()}
+    widths = {name: rounded.weight_bits for name, rounded in simulator.program.rounding.items()}
     assert widths == {"n": 16, "m": 8}
     recording = simulator.run(np.ones((1, 3, 4), np.uint8))
     counts, summary = recording.counts, summarise(sums_of(recording))

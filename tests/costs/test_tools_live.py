@@ -51,40 +51,40 @@ def convolutional(rng, input_node, **neuron):
 def networks():
     """name -> (model, x)."""
     rng = np.random.default_rng(5)
-    shape, found = (2, 9, 7), {}
+    shape, models = (2, 9, 7), {}
     spikes = (rng.random((N, T, *shape)) < 0.3).astype(np.int64)
-    found["binary spikes"] = convolutional(rng, Input(shape)), spikes
-    found["few spikes"] = convolutional(rng, Input(shape)), spikes * (rng.random(spikes.shape) < 0.03)
-    found["several bits"] = (
+    models["binary spikes"] = convolutional(rng, Input(shape)), spikes
+    models["few spikes"] = convolutional(rng, Input(shape)), spikes * (rng.random(spikes.shape) < 0.03)
+    models["several bits"] = (
         convolutional(rng, Input(shape, bits=3), bits=2, quantum=0.5), spikes * rng.integers(1, 8, spikes.shape))
-    found["few levels"] = (
+    models["few levels"] = (
         convolutional(rng, Input(shape, bits=2), bits=2),
         spikes * (rng.random(spikes.shape) < 0.03) * rng.integers(1, 3, spikes.shape))
-    found["signs"] = (
+    models["signs"] = (
         convolutional(rng, Input(shape, signed=True), signed=True), spikes * rng.choice([-1, 1], spikes.shape))
     image = Input(shape, "image", 4, scale=1 / 15, mean=[0.3, 0.5], std=[0.4, 0.2])
-    found["an image"] = convolutional(rng, image, bits=2), rng.integers(0, 16, (N, *shape))
-    found["real numbers"] = (
+    models["an image"] = convolutional(rng, image, bits=2), rng.integers(0, 16, (N, *shape))
+    models["real numbers"] = (
         convolutional(rng, Input(shape, "real")), rng.normal(0, 1, (N, *shape)) * (rng.random((N, *shape)) < 0.5))
-    found["half spikes"] = convolutional(rng, Input(shape, scale=0.5), output_quantum=0.5), spikes
-    found["sequences"] = chain(
+    models["half spikes"] = convolutional(rng, Input(shape, scale=0.5), output_quantum=0.5), spikes
+    models["sequences"] = chain(
         Input((3, 20)), Conv1d(weights(rng, 4, 3, 3), rng.normal(0, 1, 4), stride=2, padding=3, dilation=2),
         Neuron(v_threshold=0.3), SumPool(2), Conv1d(weights(rng, 5, 4, 2)), Neuron(), Flatten(),
         Dense(weights(rng, 3, 20)), Readout(),
     ), (rng.random((N, T, 3, 20)) < 0.3).astype(np.int64)
     kernel = (rng.random((4, 2, 3, 3)) < 0.6).astype(float)
-    found["binary weights"] = chain(
+    models["binary weights"] = chain(
         Input(shape, bits=2), Conv2d(kernel, padding=2, stride=2), Neuron(v_threshold=4.0), Flatten(),
         Dense((rng.random((6, 120)) < 0.5).astype(float), np.ones(6)), Neuron(v_threshold=9.0),
         Dense(np.ones((2, 6))), Readout(),
     ), spikes * rng.integers(1, 3, spikes.shape)
-    found["a graph"] = graph(rng), (rng.random((N, T, 2, 6, 6)) < 0.4).astype(np.int64)
-    found["changes"] = chain(
+    models["a graph"] = graph(rng), (rng.random((N, T, 2, 6, 6)) < 0.4).astype(np.int64)
+    models["changes"] = chain(
         Input((12,), bits=6, signed=True), SigmaDelta(mode="delta", bits=7, rectify=False),
         Dense(weights(rng, 8, 12).round(1)), SigmaDelta(bits=8, quantum=0.5, v_threshold=1.0),
         Dense(weights(rng, 3, 8)), Readout(),
     ), rng.integers(-20, 21, (N, T, 12))
-    return found
+    return models
 
 
 def graph(rng):
@@ -137,8 +137,8 @@ def given(model, recording, x, name):
         levels = torch.tensor(recording.levels(name).astype(np.float64))
         column = (-1, *(1,) * (levels.ndim - 3))
         if node.kind != "Input":
-            worth = node.quantum if getattr(node, "output_quantum", None) is None else node.output_quantum
-            return levels * torch.tensor(worth).reshape(column)
+            quantum = node.quantum if getattr(node, "output_quantum", None) is None else node.output_quantum
+            return levels * torch.tensor(quantum).reshape(column)
         levels = levels * node.scale
         if node.encoding == "spikes":
             return levels
@@ -151,9 +151,9 @@ def given(model, recording, x, name):
     if node.kind == "Flatten":
         return y.flatten(2)
     if node.kind == "Delay":
-        whole = np.broadcast_to(node.steps.reshape(-1, *(1,) * (y.ndim - 3)) if node.steps.shape != y.shape[2:]
+        steps = np.broadcast_to(node.steps.reshape(-1, *(1,) * (y.ndim - 3)) if node.steps.shape != y.shape[2:]
                                 else node.steps, y.shape[2:])
-        return torch.stack([torch.where(torch.tensor(whole == s), later(y, s), 0.0) for s in range(3)]).sum(0)
+        return torch.stack([torch.where(torch.tensor(steps == s), later(y, s), 0.0) for s in range(3)]).sum(0)
     if node.kind == "BatchNorm":
         out = functional.batch_norm(flat, *(torch.tensor(v) for v in (node.running_mean, node.running_var,
                                                                      node.weight, node.bias)), eps=node.eps)
@@ -240,9 +240,9 @@ def test_the_networks_make_every_distinction():
     """Each convention says something in some network, and the batch matters in some."""
     one, all_at_once = {}, {}
     for name in NETWORKS:
-        for batch, found in ((1, one), (N, all_at_once)):
+        for batch, counts in ((1, one), (N, all_at_once)):
             model, x, recording, _ = played(name)
-            found[name] = conventions.count(model, recording, x, batch)
+            counts[name] = conventions.count(model, recording, x, batch)
     for key in conventions.CONVENTIONS:
         assert any(counted.total(key) for counted in one.values()), key
     different = {key for key in conventions.CONVENTIONS for name in NETWORKS
@@ -263,9 +263,9 @@ def test_neurobench_synaptic_operations(name, batch):
         model.register_hooks()
         with torch.no_grad():
             for samples in batches(batch):
-                found = metric(model, model(samples), (samples, None))
+                operations = metric(model, model(samples), (samples, None))
                 model.reset_hooks()
-        assert found == {
+        assert operations == {
             "Effective_MACs": ours(counted, "neurobench_macs", node),
             "Effective_ACs": ours(counted, "neurobench_acs", node),
             "Dense": ours(counted, "neurobench_dense", node),
@@ -348,9 +348,9 @@ def test_sinabs(name):
     hooks.register_synops_hooks(network)
     with torch.no_grad():
         network(given(model, recording, x, model.input).flatten(0, 1))
-    found = network.hook_data["synops_per_timestep"]
-    assert {synaptic[i] for i in found} == set(values)
-    for i, synops in found.items():
+    per_step = network.hook_data["synops_per_timestep"]
+    assert {synaptic[i] for i in per_step} == set(values)
+    for i, synops in per_step.items():
         assert synops.item() == pytest.approx(counted.of_nodes("sinabs")[synaptic[i]], rel=1e-12)
     total = network.hook_data["total_synops_per_timestep"].item()
     assert total == pytest.approx(counted.total("sinabs"), rel=1e-12)
@@ -380,8 +380,8 @@ def test_sinabs_forgets_pools_before_a_batch_norm():
     network = torch.nn.Sequential(torch.nn.AvgPool2d(2), module, module_of(model.nodes["conv2d3"]))
     hooks.register_synops_hooks(network)
     network(torch.tensor(x).double().flatten(0, 1))
-    found = network.hook_data["synops_per_timestep"][2].item()
-    assert found == pytest.approx(conventions.count(model, recording).total("sinabs"), rel=1e-12)
+    synops = network.hook_data["synops_per_timestep"][2].item()
+    assert synops == pytest.approx(conventions.count(model, recording).total("sinabs"), rel=1e-12)
 
 
 def test_sinabs_scales_by_an_average_pool_behind_neurons():
@@ -396,8 +396,8 @@ def test_sinabs_scales_by_an_average_pool_behind_neurons():
                                   torch.nn.Flatten(), module_of(model.nodes["dense5"]))
     hooks.register_synops_hooks(network)
     network(torch.tensor(x).double().flatten(0, 1))
-    found = network.hook_data["synops_per_timestep"]
+    synops = network.hook_data["synops_per_timestep"]
     counted = conventions.count(model, recording).of_nodes("sinabs")
     assert spikes.sum() > 0
-    assert found[4].item() == pytest.approx(counted["dense5"], rel=1e-12)
-    assert found[4].item() == pytest.approx(4 * 3 * spikes.sum().item() / (N * T), rel=1e-12)
+    assert synops[4].item() == pytest.approx(counted["dense5"], rel=1e-12)
+    assert synops[4].item() == pytest.approx(4 * 3 * spikes.sum().item() / (N * T), rel=1e-12)

@@ -15,8 +15,8 @@ from eventsim.inputs.dataset import open_dataset
 
 def model(names):
     """Answers with the column of the only pixel that fires."""
-    nodes = {"in": Input((1, 1, len(names)), events=EventBins(1000, "one", "merge", (1, len(names)))), "f": Flatten(),
-             "d": Dense(np.eye(len(names))), "out": Readout("sum")}
+    nodes = {"in": Input((1, 1, len(names)), events=EventBins(1000, "one", "merge", (1, len(names)))),
+             "f": Flatten(), "d": Dense(np.eye(len(names))), "out": Readout("sum")}
     return Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=2, class_names=names)
 
 
@@ -49,7 +49,7 @@ def test_classes_that_both_name_are_matched_by_name(tmp_path, names, columns):
 
 def test_a_class_that_the_model_does_not_have_is_said(tmp_path):
     data = folder(tmp_path / "set", {"cat": 0, "wolf": 1})
-    with pytest.warns(eventsim.EventsimWarning, match="1 of 2 labels are none of the model's classes"):
+    with pytest.warns(eventsim.EventsimWarning, match="1 of 2 labels is none of the model's classes"):
         assert evaluate(Simulator(model(("cat", "dog"))), data).accuracy == 0.5
 
 
@@ -59,16 +59,18 @@ def test_names_that_have_nothing_in_common_are_places_and_said(tmp_path, capsys)
     assert main(["run", str(tmp_path / "net.h5"), str(data)]) == 0
     shown = capsys.readouterr()
     assert "100.00 % correct" in shown.out
-    assert "its classes ('links', 'rechts') are none of the model's ('left', 'right'), so that labels are" in shown.err
+    assert ("its classes ('links', 'rechts') are none of the model's ('left', 'right'), so that labels are"
+            in shown.err)
     assert "labelled by the place of its class folder in sorted order: 0 links, 1 rechts" in shown.err
 
 
 def test_python_says_what_was_assumed_of_a_data_set_that_it_opens(tmp_path):
     data, net = folder(tmp_path / "set", {"links": 0, "rechts": 1}), model(("left", "right"))
-    with pytest.warns(eventsim.EventsimWarning) as said:
+    with pytest.warns(eventsim.EventsimWarning) as warned:
         evaluate(Simulator(net), data)
-    (text,) = [str(one.message) for one in said]
-    assert text.startswith(f"{data}: its classes ('links', 'rechts') are none of the model's") and "by the place" in text
+    (text,) = [str(one.message) for one in warned]
+    assert text.startswith(f"{data}: its classes ('links', 'rechts') are none of the model's")
+    assert "by the place" in text
     opened = open_dataset(data, net.nodes["in"], 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -78,8 +80,8 @@ def test_python_says_what_was_assumed_of_a_data_set_that_it_opens(tmp_path):
 def test_the_command_line_says_nothing_of_places_where_names_decide(tmp_path, capsys):
     data = folder(tmp_path / "set", {"up": 0, "down": 1})
     save(model(("up", "down")), tmp_path / "net.h5")
-    for command in (["run", tmp_path / "net.h5", data], ["diff", tmp_path / "net.h5", f"{tmp_path / 'net.h5'}@float64",
-                                                         data]):
+    for command in (["run", tmp_path / "net.h5", data],
+                    ["diff", tmp_path / "net.h5", f"{tmp_path / 'net.h5'}@float64", data]):
         assert main([*map(str, command), "--json"]) == 0
         shown = capsys.readouterr()
         assert "place" not in shown.err

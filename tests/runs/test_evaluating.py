@@ -41,16 +41,16 @@ def digits():
     return Simulator(eventsim.load(MODEL), "int8")
 
 
-def said(summary, *without):
+def results_of(summary, *without):
     """What a summary says of the network, which no clock changes."""
     return {key: value for key, value in summary.to_json().items() if key not in (*MEASURED, *without)}
 
 
-def assert_same_arrays(found, expected):
-    found, expected = stored_statistics.arrays(found), stored_statistics.arrays(expected)
-    assert found.keys() == expected.keys()
+def assert_same_arrays(statistics, expected):
+    statistics, expected = stored_statistics.arrays(statistics), stored_statistics.arrays(expected)
+    assert statistics.keys() == expected.keys()
     for name, values in expected.items():
-        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f"), name
+        assert np.array_equal(statistics[name], values, equal_nan=values.dtype.kind == "f"), name
 
 
 # ---- as the command
@@ -65,9 +65,9 @@ def test_python_and_the_command_write_the_same_file(digits, tmp_path, capsys):
     printed = json.loads(capsys.readouterr().out)
     assert not {"made", "nodes", "class_names"} & printed.keys() and printed.pop("notes") == []
     assert {key: value for key, value in printed.items() if key not in MEASURED} == {
-        key: value for key, value in said(summary).items() if key in printed}
+        key: value for key, value in results_of(summary).items() if key in printed}
     with eventsim.open_run(tmp_path / "python.h5") as ours, eventsim.open_run(tmp_path / "command.h5") as theirs:
-        assert said(ours.summary) == said(theirs.summary) == said(summary)
+        assert results_of(ours.summary) == results_of(theirs.summary) == results_of(summary)
         assert ours.summary == summary and ours.recorded == theirs.recorded
         assert_same_arrays(ours.statistics, theirs.statistics)
         assert_same_arrays(ours.statistics, summary.statistics)
@@ -81,38 +81,40 @@ def test_labels_that_are_no_class_of_the_model_are_said(digits, labels, wrong, r
     node = digits.model.nodes[digits.model.input]
     [(x, _)] = eventsim.open_dataset(DATA, node, digits.model.timesteps).batches(8, 8)
     summary = eventsim.evaluate(digits, (x, np.array(labels)), data="here.npz")
-    said = [str(each.message) for each in recwarn if "labels" in str(each.message)]
-    assert len(said) == bool(wrong) and summary.accuracy <= 1 - wrong / 8
-    assert not said or f"here.npz: {wrong} of 8 labels are none of the model's classes, which are 0 to 9" in said[0]
+    messages = [str(each.message) for each in recwarn if "labels" in str(each.message)]
+    assert len(messages) == bool(wrong) and summary.accuracy <= 1 - wrong / 8
+    text = f"here.npz: {wrong} of 8 labels are none of the model's classes, which are 0 to 9"
+    assert not messages or text in messages[0]
     recwarn.clear()
     assert digits.score(x, np.array(labels)) == summary.accuracy
-    said = [str(each.message) for each in recwarn if "labels" in str(each.message)]
-    assert len(said) == bool(wrong) and (not said or said[0].startswith(f"{wrong} of 8 labels are none"))
+    messages = [str(each.message) for each in recwarn if "labels" in str(each.message)]
+    assert len(messages) == bool(wrong) and (not messages
+                                             or messages[0].startswith(f"{wrong} of 8 labels are none"))
 
 
 def test_arrays_paths_and_data_sets_are_the_same_data(digits):
     node = digits.model.nodes[digits.model.input]
     dataset = eventsim.open_dataset(DATA, node, digits.model.timesteps)
     [(x, y)] = dataset.batches(len(dataset), 40)
-    whole = said(eventsim.evaluate(digits, DATA, limit=40), "data")
-    assert said(eventsim.evaluate(digits, dataset, limit=40), "data") == whole
-    assert said(eventsim.evaluate(digits, (x, y)), "data") == whole
+    of_path = results_of(eventsim.evaluate(digits, DATA, limit=40), "data")
+    assert results_of(eventsim.evaluate(digits, dataset, limit=40), "data") == of_path
+    assert results_of(eventsim.evaluate(digits, (x, y)), "data") == of_path
     unlabelled = eventsim.evaluate(digits, x)
     assert unlabelled.accuracy is None and unlabelled.data is None
-    assert unlabelled.totals.synops == whole["totals"]["synops"]
+    assert unlabelled.totals.synops == of_path["totals"]["synops"]
     assert unlabelled.statistics is None and eventsim.evaluate(digits, x, statistics=True).statistics.decisions
 
 
 def test_progress_is_told(digits, monkeypatch):
     monkeypatch.setattr(evaluating, "BATCH", (16, 16))
     monkeypatch.setattr(evaluating, "LARGE_BATCH", 16)
-    told = []
-    eventsim.evaluate(digits, DATA, limit=40, progress=lambda done, total: told.append((done, total)))
-    assert told == [(16, 40), (32, 40), (40, 40)]
-    told.clear()
+    calls = []
+    eventsim.evaluate(digits, DATA, limit=40, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(16, 40), (32, 40), (40, 40)]
+    calls.clear()
     eventsim.evaluate(digits, DATA, limit=40, shard=(1, 3),
-                      progress=lambda done, total: told.append((done, total)))
-    assert told == [(13, 13)]
+                      progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(13, 13)]
 
 
 def test_a_summary_is_printed(digits):
@@ -127,12 +129,12 @@ def test_a_summary_is_printed(digits):
 @pytest.mark.parametrize("n", (2, 7))
 def test_parts_merge_to_the_whole(digits, n):
     options = dict(limit=150, audit=True, statistics=True, detailed=11)
-    whole = eventsim.evaluate(digits, DATA, **options)
+    one_run = eventsim.evaluate(digits, DATA, **options)
     parts = [eventsim.evaluate(digits, DATA, shard=(i, n), **options) for i in range(n)]
     assert sum(part.samples for part in parts) == 150
     merged = eventsim.merge_summaries(parts)
-    assert said(merged) == said(whole)
-    assert_same_arrays(merged.statistics, whole.statistics)
+    assert results_of(merged) == results_of(one_run)
+    assert_same_arrays(merged.statistics, one_run.statistics)
     assert merged.seconds == sum(part.seconds for part in parts)
 
 
@@ -140,14 +142,14 @@ def test_parts_of_other_tools_counts_merge():
     """They are sums of real numbers, whose last digit depends on what is added first."""
     model, x, y = small_network()
     simulator = Simulator(model)
-    whole = eventsim.evaluate(simulator, (x, y), conventions=True)
+    one_run = eventsim.evaluate(simulator, (x, y), conventions=True)
     merged = eventsim.merge_summaries(
         eventsim.evaluate(simulator, (x, y), conventions=True, shard=(i, 3)) for i in range(3))
-    assert said(merged, "conventions") == said(whole, "conventions")
-    found, expected = merged.sums.conventions.sums, whole.sums.conventions.sums
-    assert found.keys() == expected.keys()
+    assert results_of(merged, "conventions") == results_of(one_run, "conventions")
+    sums, expected = merged.sums.conventions.sums, one_run.sums.conventions.sums
+    assert sums.keys() == expected.keys()
     for node, row in expected.items():
-        assert found[node] == pytest.approx(row, rel=1e-12)
+        assert sums[node] == pytest.approx(row, rel=1e-12)
 
 
 def test_dropped_events_are_those_of_the_part(tmp_path):
@@ -163,7 +165,7 @@ def test_dropped_events_are_those_of_the_part(tmp_path):
     simulator = Simulator(Model(nodes, [("in", "flat"), ("flat", "fc"), ("fc", "out")], 3))
     parts = [eventsim.evaluate(simulator, tmp_path, shard=(i, 3)) for i in range(3)]
     assert [part.dropped_events for part in parts] == [0, 1, 0]
-    assert said(eventsim.merge_summaries(parts)) == said(eventsim.evaluate(simulator, tmp_path))
+    assert results_of(eventsim.merge_summaries(parts)) == results_of(eventsim.evaluate(simulator, tmp_path))
     assert "1 event of the recordings lay outside the steps and was left out" in parts[1].as_text()
 
 
@@ -217,13 +219,13 @@ def test_parts_merge_in_any_order_and_of_a_network_loaded_again(digits, tmp_path
     options = dict(limit=40, statistics=True, detailed=11)
     simulators = [digits, Simulator(eventsim.load(MODEL), "int8", workers=2), digits]
     parts = [eventsim.evaluate(simulators[i], DATA, shard=(i, 3), **options) for i in range(3)]
-    whole = eventsim.evaluate(digits, DATA, **options)
+    one_run = eventsim.evaluate(digits, DATA, **options)
     for merged in (eventsim.merge_summaries([parts[2], parts[0], parts[1]]),
                    eventsim.merge_summaries([parts[2], eventsim.merge_summaries([parts[1], parts[0]])])):
-        assert said(merged) == said(whole)
-        assert_same_arrays(merged.statistics, whole.statistics)
+        assert results_of(merged) == results_of(one_run)
+        assert_same_arrays(merged.statistics, one_run.statistics)
     with pytest.raises(RunError, match="both have samples 0 to 39"):
-        eventsim.merge_summaries([whole, whole])
+        eventsim.merge_summaries([one_run, one_run])
 
 
 def test_arrays_that_are_run_apart_merge():
@@ -231,7 +233,7 @@ def test_arrays_that_are_run_apart_merge():
     model, x, y = small_network()
     simulator = Simulator(model)
     parts = [eventsim.evaluate(simulator, (x[rows], y[rows])) for rows in (slice(0, 4), slice(4, 8))]
-    assert said(eventsim.merge_summaries(parts)) == said(eventsim.evaluate(simulator, (x, y)))
+    assert results_of(eventsim.merge_summaries(parts)) == results_of(eventsim.evaluate(simulator, (x, y)))
     halves = [eventsim.merge_summaries([eventsim.evaluate(simulator, (x, y), shard=(i, 2)) for i in range(2)])] * 2
     assert eventsim.merge_summaries(halves).samples == 16
 
@@ -263,14 +265,14 @@ def recording(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("bins, said", [
+@pytest.mark.parametrize("bins, message", [
     (dict(bin_width=5.0), "bin_width 5.0, but that of the model is of bin_width 10.0"),
     (dict(polarities="on_off"), "polarities on_off, but that of the model is of polarities off_on"),
     (dict(coincident="merge", bin_width=20.0), "bin_width 20.0, coincident merge, but that of the model is of"),
 ])
-def test_recordings_that_were_opened_for_other_steps_are_refused(recording, bins, said):
+def test_recordings_that_were_opened_for_other_steps_are_refused(recording, bins, message):
     data = eventsim.open_dataset(recording, event_network(**bins)["in"], 3)
-    with pytest.raises(DataError, match=f"^events.csv: was opened for an input of {said}[^\n]*: open it for"):
+    with pytest.raises(DataError, match=f"^events.csv: was opened for an input of {message}[^\n]*: open it for"):
         eventsim.evaluate(Simulator(event_network()), data)
 
 
@@ -320,7 +322,9 @@ def test_values_that_were_opened_for_other_axes_are_refused(tmp_path):
     (dict(detailed=3), DataError, "detailed says of how many samples .* give `out`, or statistics"),
     (dict(record=("membranes",), out="run.h5"), DataError, "record has 'membranes', but statistics are kept"),
     (dict(record="nonsense", out="run.h5"), DataError, "record has 'nonsense', expected any of"),
-    (dict(limit=0), DataError, "limit is 0, expected a whole number above 0"),
+    (dict(limits=3), DataError, "'limits' is no option, expected one of out, .*; did you mean 'limit'"),
+    (dict(record=[3], out="run.h5"), DataError, r"record is \[3\], expected a name such as 'spikes', or several"),
+    (dict(limit=0), DataError, "limit is 0, expected a whole number from 1 on"),
     (dict(shard=(3, 3)), DataError, r"shard is \(3, 3\), expected \(i, n\): part i, from 0 on, of n parts"),
     (dict(shard=2), DataError, r"shard is 2, expected \(i, n\)"),
     (dict(shard=(0, 9)), DataError, "shard 0 of 9 has no samples: there are only 8"),
@@ -361,7 +365,7 @@ def test_a_saved_recording_is_the_file_of_a_run(tmp_path, capsys):
     recording = simulator.run(x, record=("spikes", "potentials", "residuals", "outputs", "audit", "statistics"))
     eventsim.save_run(recording, tmp_path / "saved.h5", y)
     with eventsim.open_run(tmp_path / "saved.h5") as saved, eventsim.open_run(tmp_path / "run.h5") as run:
-        assert said(saved.summary) == said(run.summary) and saved.summary.chip == "loihi"
+        assert results_of(saved.summary) == results_of(run.summary) and saved.summary.chip == "loihi"
         assert saved.precision == run.precision == "fixed" and saved.recorded == run.recorded
         assert saved.statistics.decisions.class_names == ("a", "b", "c")
         assert saved.statistics.membranes.keys() == run.statistics.membranes.keys() == {"hidden"}
@@ -417,13 +421,16 @@ def test_tables_have_nothing_of_what_was_not_gathered(tmp_path):
     recording = Simulator(model).run(x, record="intervals")
     eventsim.save_run(recording, tmp_path / "intervals.h5")
     with eventsim.open_run(tmp_path / "intervals.h5") as run:
-        found = tables.tables(run)
-        layers, neurons = (found[name].as_arrays() for name in ("layers", "neurons"))
+        made = tables.tables(run)
+        layers, neurons = (made[name].as_arrays() for name in ("layers", "neurons"))
         events = sum(row["events"].sum() for row in run.counts.layers.values())
         assert layers["events"].sum() * 8 == pytest.approx(events)
-        assert np.isnan(layers["rate"]).all() and np.isnan(neurons["events"]).all()
-        assert np.isfinite(neurons["cv"]).any() and {"intervals", "correlations"} <= set(found)
-        assert not {"rates", "levels", "planes", "steps"} & set(found) and page.render(run)
+        counted = [run.counts.firing_rate(name) if findings.role_of(run, name) else np.nan
+                   for name in layers["layer"]]
+        assert layers["rate"] == pytest.approx(counted, nan_ok=True) and np.any(layers["rate"] > 0)
+        assert np.isnan(layers["entropy"]).all() and np.isnan(neurons["events"]).all()
+        assert np.isfinite(neurons["cv"]).any() and {"intervals", "correlations"} <= set(made)
+        assert not {"rates", "levels", "planes", "steps"} & set(made) and page.render(run)
     eventsim.evaluate(Simulator(model), x, out=tmp_path / "none.h5", detailed=0)
     with eventsim.open_run(tmp_path / "none.h5") as run:
         assert not {"intervals", "correlations", "membranes"} & set(tables.tables(run)) and page.render(run)
@@ -436,8 +443,8 @@ def test_batches_of_other_steps_are_refused_with_what_helps():
         def __iter__(self):
             return iter([np.zeros((2, 4, 6), int), np.zeros((2, 5, 6), int)])
 
-    with pytest.raises(DataError, match=r"^the batch that begins with sample 2 has 5 steps, those before it 4; where "
-                                        r"samples have lengths of their own, give \(x, y, lengths\), x padded"):
+    with pytest.raises(DataError, match=r"^the batch that begins with sample 2 has 5 steps, those before it 4; "
+                                        r"where samples have lengths of their own, give \(x, y, lengths\), x pad"):
         eventsim.evaluate(Simulator(small_network()[0]), Loader())
 
 
@@ -446,13 +453,13 @@ def test_batches_of_other_steps_are_refused_with_what_helps():
 
 def test_a_summary_comes_back(digits):
     summary = eventsim.evaluate(digits, DATA, limit=9, audit=True, conventions=True)
-    found = json.loads(json.dumps(summary.to_json()))
-    assert RunSummary.from_json(found, "file.h5") == summary
-    assert RunSummary.from_json(found, "file.h5").to_json() == summary.to_json()
+    values = json.loads(json.dumps(summary.to_json()))
+    assert RunSummary.from_json(values, "file.h5") == summary
+    assert RunSummary.from_json(values, "file.h5").to_json() == summary.to_json()
     assert RunSummary.from_json({}, "file.h5") == RunSummary() == RunSummary.from_json({"energy": None}, "file.h5")
 
 
-@pytest.mark.parametrize("found, message", [
+@pytest.mark.parametrize("values, message", [
     ([], "f: damaged: 'summary' is list, expected an object"),
     ({"samples": "9"}, "f: damaged: 'summary.samples' is str, expected a number"),
     ({"model": 9}, "f: damaged: 'summary.model' is int, expected text"),
@@ -463,10 +470,63 @@ def test_a_summary_comes_back(digits):
     ({"audit": {"a": {"sum": 3}}}, "f: damaged: 'summary.audit.a.sum' is int, expected an object"),
     ({"profile": 3}, "f: damaged: 'summary.chip' is int, expected text"),
 ])
-def test_a_damaged_summary(found, message):
+def test_a_damaged_summary(values, message):
     with pytest.raises(DataError) as raised:
-        RunSummary.from_json(found, "f")
+        RunSummary.from_json(values, "f")
     assert str(raised.value) == message
+
+
+def absent(value, place=()):
+    """Yield a copy of a JSON value without each of its members in turn, and where that stood."""
+    members = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in members:
+        if isinstance(value, dict):
+            yield {name: each for name, each in value.items() if name != key}, (*place, key)
+        for less, where in absent(value[key], (*place, key)):
+            changed = value.copy()
+            changed[key] = less
+            yield changed, where
+
+
+def test_any_field_may_be_absent(digits):
+    """A summary that lacks any one of them is printed, or refused in one line that names the file."""
+    summary = eventsim.evaluate(digits, DATA, limit=4, audit=True, conventions=True)
+    values = json.loads(json.dumps(summary.to_json()))
+    values["not_finite"] = {"": 1}
+    lacking = list(absent(values))
+    assert {where[0] for _, where in lacking} == set(values) and len(lacking) > 200
+    for changed, where in [(values, ()), ({}, ()), *lacking]:
+        try:
+            summary = RunSummary.from_json(changed, "f")
+        except DataError as error:
+            assert where[0] in ("nodes", "energy", "weights") and str(error).startswith("f: ")
+            continue
+        energy = summary.energy and summary.energy.as_text()
+        for text in (summary.as_text(), summary.as_text(40), repr(summary), energy):
+            assert "None" not in (text or ""), where
+
+
+def test_the_total_energy_is_with_memory_also_of_older_files(digits):
+    summary = eventsim.evaluate(digits, DATA, limit=4)
+    expected = summary.energy.total.total * 4
+    assert summary.totals.energy_joule == expected > 4 * summary.energy.total.memory > 0
+    older = summary.to_json()
+    older["totals"]["energy_joule"] = expected - 4 * summary.energy.total.memory
+    assert RunSummary.from_json(older, "f").totals.energy_joule == expected
+    del older["energy"]
+    assert RunSummary.from_json(older, "f").totals.energy_joule < expected
+
+
+def test_a_layer_that_never_fires_has_a_rate():
+    """The printed table says what the JSON says: 0, and nothing only of what sends no events."""
+    nodes = {"in": Input((2,)), "fc": Dense(-np.ones((2, 2))), "n": Neuron(), "last": Dense(np.ones((2, 2))),
+             "out": Readout()}
+    summary = eventsim.evaluate(Simulator(Model(nodes, list(zip(nodes, list(nodes)[1:])), 3)), np.ones((2, 3, 2)))
+    rates = {layer.name: layer.firing_rate for layer in summary.layers}
+    assert rates == {"in": 1.0, "n": 0.0, "out": None}
+    rows = [line.split() for line in summary.as_text().splitlines() if line.strip()]
+    printed = {row[0]: row[2] for row in rows if row[0] in rates}
+    assert printed == {"in": "1.0000", "n": "0.0000", "out": "-"}
 
 
 def test_a_run_of_eventsim_0_1(tmp_path):
@@ -477,9 +537,9 @@ def test_a_run_of_eventsim_0_1(tmp_path):
     new = eventsim.evaluate(Simulator(model, chip="loihi"), (x, y), audit=True, conventions=True, statistics=True,
                             detailed=2, model="net.h5", data="data.npz")
     with eventsim.open_run(path) as run:
-        assert '"profile": "loihi"' in json.dumps(run._said) and run.summary.chip == "loihi"
+        assert '"profile": "loihi"' in json.dumps(run._summary_json) and run.summary.chip == "loihi"
         assert run.summary.weights is None and all(one.weights for one in new.weights.values())
-        assert said(run.summary) == said(replace(new, weights=None))  # which 0.1 did not say
+        assert results_of(run.summary) == results_of(replace(new, weights=None))  # which 0.1 did not say
         assert run.summary.made.command.startswith("eventsim run net.h5 data.npz --profile loihi")
         assert_same_arrays(run.statistics, new.statistics)
         assert run.summary.as_text().splitlines()[2:] == new.as_text().splitlines()[2:]

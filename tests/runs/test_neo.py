@@ -12,7 +12,7 @@ from small_networks import small_networks
 import eventsim
 from eventsim import open_run
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, RunError, UnsupportedError
+from eventsim.errors import DataError, MissingPackageError, RunError
 from eventsim.model.input import EventBins, Input
 from eventsim.model.network import Model
 from eventsim.model.neurons import Neuron
@@ -53,8 +53,8 @@ def test_nothing_is_lost(node, step):
     block = to_neo(recorded(), node, dt=step)
     levels = recorded().levels(node)
     length = step if isinstance(step, quantities.Quantity) else step * quantities.s
-    found = levels_of(block, node, length, levels.shape[1])
-    np.testing.assert_array_equal(found, levels.reshape(found.shape))
+    levels_again = levels_of(block, node, length, levels.shape[1])
+    np.testing.assert_array_equal(levels_again, levels.reshape(levels_again.shape))
 
 
 def test_what_a_train_says():
@@ -110,9 +110,9 @@ def test_several_nodes_and_samples():
 
 
 def test_silent_neurons_can_be_left_out():
-    whole, active = (to_neo(recorded(), "input", 0, silent=silent) for silent in (True, False))
-    kept = [train for train in whole.segments[0].spiketrains if len(train)]
-    assert 0 < len(kept) < len(whole.segments[0].spiketrains)
+    complete, active = (to_neo(recorded(), "input", 0, silent=silent) for silent in (True, False))
+    kept = [train for train in complete.segments[0].spiketrains if len(train)]
+    assert 0 < len(kept) < len(complete.segments[0].spiketrains)
     assert [train.annotations["neuron"] for train in active.segments[0].spiketrains] == [
         train.annotations["neuron"] for train in kept]
 
@@ -129,8 +129,8 @@ def test_from_the_file_of_a_run(tmp_path):
     eventsim.save_run(recorded(), tmp_path / "run.h5")
     with open_run(tmp_path / "run.h5") as run:
         for node in ("input", "neuron4"):
-            found, expected = (to_neo(source, node, [1, 3]) for source in (run, recorded()))
-            for a, b in zip(found.segments, expected.segments):
+            block, expected = (to_neo(source, node, [1, 3]) for source in (run, recorded()))
+            for a, b in zip(block.segments, expected.segments):
                 assert a.annotations == b.annotations and len(a.spiketrains) == len(b.spiketrains)
                 for x, y in zip(a.spiketrains, b.spiketrains):
                     np.testing.assert_array_equal(x.magnitude, y.magnitude)
@@ -157,8 +157,8 @@ def test_neo_writes_and_reads_it(tmp_path):
     block = to_neo(recorded(), "neuron4", 0)
     neo.io.PickleIO(str(tmp_path / "spikes.pkl")).write_block(block)
     again = neo.io.PickleIO(str(tmp_path / "spikes.pkl")).read_block()
-    found = levels_of(again, "neuron4", 1 * quantities.ms, recorded().timesteps)
-    np.testing.assert_array_equal(found[0], recorded().levels("neuron4")[0].reshape(recorded().timesteps, -1))
+    levels = levels_of(again, "neuron4", 1 * quantities.ms, recorded().timesteps)
+    np.testing.assert_array_equal(levels[0], recorded().levels("neuron4")[0].reshape(recorded().timesteps, -1))
 
 
 # ---------------------------------------------------------------- errors
@@ -184,13 +184,13 @@ def test_samples_that_are_no_numbers(sample):
         to_neo(recorded(), sample=sample)
 
 
-@pytest.mark.parametrize("step, said", [
+@pytest.mark.parametrize("step, message", [
     (0, "more than 0"), (-1e-3, "more than 0"), (np.inf, "more than 0"), (np.nan, "more than 0"),
     ("soon", "unit of time"), (3 * quantities.mV, "unit of time"), ([1, 2], "unit of time"),
     (None, "unit of time"), (True, "unit of time"),
 ])
-def test_steps_that_are_no_times(step, said):
-    with pytest.raises(DataError, match=said):
+def test_steps_that_are_no_times(step, message):
+    with pytest.raises(DataError, match=message):
         to_neo(recorded(), "neuron4", 0, dt=step)
 
 
@@ -204,14 +204,15 @@ def test_trains_end_with_their_samples(tmp_path):
         for segment, length in zip(block.segments, lengths):
             assert {round(float(train.t_stop), 9) for train in segment.spiketrains} == {length * 1e-3}
         for node in NODES:
-            found = levels_of(block, node, 1e-3, steps)
-            np.testing.assert_array_equal(found, recording.levels(node).reshape(found.shape))
+            levels_again = levels_of(block, node, 1e-3, steps)
+            np.testing.assert_array_equal(levels_again, recording.levels(node).reshape(levels_again.shape))
 
 
 @pytest.mark.parametrize("fresh", (False, True))
 def test_a_stream_has_its_own_steps(fresh):
     """Whatever the model's bin width is; a run of the same simulator has the model's."""
-    nodes = {"in": Input((2, 4, 5), events=EventBins(30_000, coincident="merge", sensor_size=(4, 5))), "n": Neuron()}
+    nodes = {"in": Input((2, 4, 5), events=EventBins(30_000, coincident="merge", sensor_size=(4, 5))),
+             "n": Neuron()}
     sim = Simulator(Model(nodes, [("in", "n")], 3))
     events = {"t": np.arange(0, 20_000, 100), "x": [1] * 200, "y": [2] * 200, "p": [1] * 200}
     for options, dt in (({"step": "1ms"}, 1e-3), ({"step": "2.5ms"}, 2.5e-3), ({"window": "30ms"}, 30e-3)):
@@ -226,7 +227,7 @@ def test_a_stream_has_its_own_steps(fresh):
 
 def test_without_neo(monkeypatch):
     monkeypatch.setitem(sys.modules, "neo", None)
-    with pytest.raises(UnsupportedError, match=r'not installed; run pip install "eventsim\[neo\]"'):
+    with pytest.raises(MissingPackageError, match=r'not installed; run pip install "eventsim-snn\[neo\]"$'):
         to_neo(recorded())
 
 

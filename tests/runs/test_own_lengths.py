@@ -1,4 +1,4 @@
-"""Runs of samples of their own lengths: no table, picture, finding or cost sees the padding, or samples not run."""
+"""Runs of samples of their own lengths: no table, picture, finding or cost sees padding, or samples not run."""
 
 import warnings
 
@@ -47,29 +47,31 @@ def levels(run):
 
 def words(figure):
     """All text of a figure, with plain blanks."""
-    found = [*figure.texts, *(text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.title))]
-    return " ".join(text.get_text() for text in found).replace("\u00a0", " ")
+    texts = [*figure.texts,
+             *(text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.title))]
+    return " ".join(text.get_text() for text in texts).replace("\u00a0", " ")
 
 
 # ---- tables
 
 
 def test_all_tables_can_be_made(run):
-    found = tables.tables(run)
-    assert set(tables.TABLES) - set(found) <= {"findings"}
+    made = tables.tables(run)
+    assert set(tables.TABLES) - set(made) <= {"findings"}
 
 
 def test_rates_by_class_are_of_the_steps_there_were(run, levels):
-    found = {(row[0], row[1]): row[2] for row in tables.table(run, "class_rates").rows}
+    rates = {(row[0], row[1]): row[2] for row in tables.table(run, "class_rates").rows}
     for name, of_samples in levels.items():
         for label in range(3):
             values = np.concatenate([of_samples[i] for i in np.flatnonzero(LABELS == label)])
-            assert found[name, str(label)] == pytest.approx((values != 0).mean())
+            assert rates[name, str(label)] == pytest.approx((values != 0).mean())
 
 
 def test_the_rate_of_a_step_is_of_the_samples_that_had_it(run, levels):
     expected = [
-        np.concatenate([one[step] != 0 for each in levels.values() for one in each if len(one) > step]).mean()
+        np.concatenate([one[step] != 0 for name, samples in levels.items() if name != "in"  # neurons only
+                        for one in samples if len(one) > step]).mean()
         for step in range(STEPS)
     ]
     np.testing.assert_allclose(tables.table(run, "steps").as_arrays()["rate"], expected)
@@ -90,13 +92,13 @@ def test_membranes_of_samples_shorter_than_the_longest(simulator, tmp_path):
         warnings.simplefilter("error")
         eventsim.evaluate(simulator, (X, None, LENGTHS), out=path, detailed=1)
         with eventsim.open_run(path) as opened:
-            found = opened.statistics.membranes["n"]
+            membranes = opened.statistics.membranes["n"]
             table = tables.table(opened, "membranes").as_arrays()
             shown = words(plots.KINDS["drift"](opened)) + words(plots.KINDS["membranes"](opened))
             curve = plots.KINDS["drift"](opened).axes[0].lines[0].get_ydata()
-    assert found.longest == 3 and np.isnan(found.drift[3:]).all() and len(found.drift) == STEPS
-    assert table["rms_last"][0] == found.drift[2] and table["mean_last"][0] == found.means[2]
-    assert "1 sample of 3 steps" in shown and curve.tolist() == found.drift[:3].tolist()
+    assert membranes.longest == 3 and np.isnan(membranes.drift[3:]).all() and len(membranes.drift) == STEPS
+    assert table["rms_last"][0] == membranes.drift[2] and table["mean_last"][0] == membranes.means[2]
+    assert "1 sample of 3 steps" in shown and curve.tolist() == membranes.drift[:3].tolist()
 
 
 def test_membranes_that_drift_are_found(tmp_path):
@@ -107,7 +109,7 @@ def test_membranes_that_drift_are_found(tmp_path):
     for name, given in (("own", (X, None, LENGTHS)), ("alike", X)):
         eventsim.evaluate(simulator, given, out=tmp_path / f"{name}.h5", detailed=6)
         with eventsim.open_run(tmp_path / f"{name}.h5") as opened:
-            kinds[name] = [found.kind for found in findings.find(opened)]
+            kinds[name] = [finding.kind for finding in findings.find(opened)]
     assert "membrane_drift" in kinds["alike"] and "membrane_drift" in kinds["own"]
 
 
@@ -135,10 +137,10 @@ def test_nor_samples_that_are_not_run(simulator, tmp_path):
 
 
 def test_parts_merge_to_the_whole(simulator):
-    whole = eventsim.evaluate(simulator, (X, LABELS, LENGTHS))
+    one_run = eventsim.evaluate(simulator, (X, LABELS, LENGTHS))
     parts = [eventsim.evaluate(simulator, (X, LABELS, LENGTHS), shard=(i, 3)) for i in range(3)]
     merged = eventsim.merge_summaries(parts)
-    assert merged.energy == whole.energy and merged.timesteps == whole.timesteps == STEPS
+    assert merged.energy == one_run.energy and merged.timesteps == one_run.timesteps == STEPS
     assert eventsim.evaluate(simulator, (X, LABELS, LENGTHS), shard=(2, 3)).timesteps == STEPS
 
 
@@ -151,13 +153,13 @@ def test_other_tools_see_the_steps_of_each_sample(encoding):
     simulator = Simulator(network(input_node=node))
     x = X if encoding == "spikes" else X * 0.75
     recording = simulator.run(x, lengths=LENGTHS, record="spikes")
-    found = conventions.count(simulator.model, recording, x)
+    counted = conventions.count(simulator.model, recording, x)
     alone = merge([conventions.count(simulator.model, simulator.run(x[i : i + 1, :length], record="spikes"),
                                      x[i : i + 1, :length]) for i, length in enumerate(LENGTHS)])
-    assert found.n_steps == LENGTHS.sum()
+    assert counted.n_steps == LENGTHS.sum()
     of_run = eventsim.evaluate(simulator, (x, None, LENGTHS), conventions=True).sums.conventions
     for key in conventions.CONVENTIONS:
-        assert found.total(key) == pytest.approx(alone.total(key)) == pytest.approx(of_run.total(key))
+        assert counted.total(key) == pytest.approx(alone.total(key)) == pytest.approx(of_run.total(key))
 
 
 # ---- pictures

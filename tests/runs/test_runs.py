@@ -42,7 +42,7 @@ def recording(model):
 
 
 @pytest.fixture(scope="module")
-def whole(model, recording, tmp_path_factory):
+def run_file(model, recording, tmp_path_factory):
     """A run file with everything that one can have."""
     path = tmp_path_factory.mktemp("runs") / "whole.h5"
     decisions = Decisions.of(recording.outputs, LABELS, model.class_names)
@@ -53,8 +53,8 @@ def whole(model, recording, tmp_path_factory):
     return path
 
 
-def test_everything_comes_back(whole, model, recording):
-    with eventsim.open_run(whole) as run:
+def test_everything_comes_back(run_file, model, recording):
+    with eventsim.open_run(run_file) as run:
         assert run.layers == ("in", "z first", "a second", "out") == tuple(recording.counts.layers)
         assert (run.n_samples, run.n_steps, run.precision) == (3, 5, "float32")
         assert np.array_equal(run.output, recording.output) and np.array_equal(run.outputs, recording.outputs)
@@ -63,9 +63,9 @@ def test_everything_comes_back(whole, model, recording):
         for layer, row in recording.counts.layers.items():
             assert all(np.array_equal(run.counts[layer][count], values) for count, values in row.items())
         for name, spikes in recording.spikes.items():
-            found = run.spikes(name)
-            assert np.array_equal(found.planes, spikes.planes)
-            assert (found.shape, found.logical_shape, found.bits, found.signed) == (
+            stored = run.spikes(name)
+            assert np.array_equal(stored.planes, spikes.planes)
+            assert (stored.shape, stored.logical_shape, stored.bits, stored.signed) == (
                 spikes.shape, spikes.logical_shape, spikes.bits, spikes.signed)
             assert np.array_equal(run.spikes(name, 1, 2).levels(), recording.levels(name)[1:2])
         for kind in ("currents", "potentials", "residuals"):
@@ -83,18 +83,19 @@ def test_statistics_of_a_file_without_them(recording, model, tmp_path):
         writer.add(recording, LABELS)
         writer.finish({})
     with eventsim.open_run(path) as run:
-        found, expected = stored_statistics.arrays(run.statistics), stored_statistics.arrays(of(recording, labels=LABELS))
-    assert found.keys() == expected.keys()
-    assert all(np.array_equal(found[name], expected[name]) for name in expected)
+        arrays = stored_statistics.arrays(run.statistics)
+        expected = stored_statistics.arrays(of(recording, labels=LABELS))
+    assert arrays.keys() == expected.keys()
+    assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
 
 
 def test_a_recording_saves_its_statistics(recording, tmp_path):
     path = tmp_path / "saved.h5"
     eventsim.save_run(recording, path, LABELS)
     with eventsim.open_run(path) as run:
-        found, expected = stored_statistics.arrays(run.statistics), stored_statistics.arrays(recording.statistics)
+        arrays, expected = stored_statistics.arrays(run.statistics), stored_statistics.arrays(recording.statistics)
         assert run.summary.accuracy == run.statistics.decisions.accuracy == recording.accuracy(LABELS)
-    assert all(np.array_equal(found[name], expected[name], equal_nan=expected[name].dtype.kind == "f")
+    assert all(np.array_equal(arrays[name], expected[name], equal_nan=expected[name].dtype.kind == "f")
                for name in expected)
 
 
@@ -104,8 +105,8 @@ def test_a_recording_saves_its_statistics(recording, tmp_path):
     (lambda run: run.spikes("in", 2, 9), "has samples 0 to 2, not 2 to 8"),
     (lambda run: run.spikes("in", -1), "has samples 0 to 2, not -1 to 2"),
 ])
-def test_what_was_not_recorded(whole, ask, message):
-    with eventsim.open_run(whole) as run, pytest.raises(RunError, match=message):
+def test_what_was_not_recorded(run_file, ask, message):
+    with eventsim.open_run(run_file) as run, pytest.raises(RunError, match=message):
         ask(run)
 
 
@@ -119,10 +120,10 @@ def test_other_files(path, request):
 
 
 def _members(path):
-    found = []
+    members = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.append((name, isinstance(item, h5py.Dataset))))
-    return found
+        file.visititems(lambda name, item: members.append((name, isinstance(item, h5py.Dataset))))
+    return members
 
 
 def _all_of(path):
@@ -161,25 +162,26 @@ OPTIONAL = ("summary", "layers", "y", "outputs", "spikes", "currents", "potentia
             "statistics/decisions/correct", "statistics/decisions/confusion")
 
 
-def test_every_member_removed(whole, tmp_path):
-    assert _judged(whole) is None
-    for i, (name, is_data) in enumerate(_members(whole)):
+def test_every_member_removed(run_file, tmp_path):
+    assert _judged(run_file) is None
+    for i, (name, is_data) in enumerate(_members(run_file)):
         if name.startswith("counts/") and i % 5:
             continue  # all alike
         path = tmp_path / "removed.h5"
-        shutil.copy(whole, path)
+        shutil.copy(run_file, path)
         _changed(path, name, None)
-        whole_nodes = name.count("/") == 1 and name.split("/")[0] in ("spikes", "currents", "potentials", "residuals",
-                                                                      "steps_per_unit")
+        whole_nodes = name.count("/") == 1 and name.split("/")[0] in (
+            "spikes", "currents", "potentials", "residuals", "steps_per_unit")
         of_a_node = name.startswith("statistics/") and name.count("/") == 2 and not is_data
         optional = name in OPTIONAL or whole_nodes or of_a_node
         assert (_judged(path) is None) == optional, name
 
 
-def test_every_dataset_damaged(whole, tmp_path):
-    members = [name for name, is_data in _members(whole) if is_data]
-    for name in [name for i, name in enumerate(members) if not name.startswith(("statistics", "counts")) or i % 11 == 0]:
-        with h5py.File(whole) as file:
+def test_every_dataset_damaged(run_file, tmp_path):
+    members = [name for name, is_data in _members(run_file) if is_data]
+    for name in [name for i, name in enumerate(members)
+                 if not name.startswith(("statistics", "counts")) or i % 11 == 0]:
+        with h5py.File(run_file) as file:
             values = file[name][()]
         damages = {"text": "x", "shape": np.zeros((2, 3, 1)), "empty": np.zeros(0), "nan": np.float64("nan")}
         if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.size:
@@ -187,15 +189,15 @@ def test_every_dataset_damaged(whole, tmp_path):
             damages["float"] = values.astype(np.float32)
         for damage, value in damages.items():
             path = tmp_path / "damaged.h5"
-            shutil.copy(whole, path)
+            shutil.copy(run_file, path)
             _changed(path, name, value)
-            said = _judged(path)  # no other error than one of ours, of one line
+            message = _judged(path)  # no other error than one of ours, of one line
             # labels that are no whole numbers are none; units are read when they are asked for
-            assert said or damage != "shape" or name == "y" or name.startswith("steps_per_unit"), name
+            assert message or damage != "shape" or name == "y" or name.startswith("steps_per_unit"), name
 
 
-def test_bytes_flipped(whole, tmp_path):
-    data = whole.read_bytes()
+def test_bytes_flipped(run_file, tmp_path):
+    data = run_file.read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "flipped.h5"
     for place in rng.integers(0, len(data), 60):
@@ -231,23 +233,26 @@ def test_bytes_flipped(whole, tmp_path):
     ("statistics/decisions/confusion", np.int64(3), r"'confusion' has shape \(\)"),
     ("predictions", np.zeros(2, np.int64), r"'predictions' has shape \(2,\)"),
 ])
-def test_messages(whole, tmp_path, name, value, message):
+def test_messages(run_file, tmp_path, name, value, message):
     path = tmp_path / "damaged.h5"
-    shutil.copy(whole, path)
+    shutil.copy(run_file, path)
     _changed(path, name, value)
     with pytest.raises(DataError, match=message):
         _all_of(path)
 
 
-@pytest.mark.parametrize("wrong", (lambda p: p[:, None], lambda p: p[:1], lambda p: p[:-1], lambda p: np.eye(99)[p],
+@pytest.mark.parametrize("wrong",
+                         (lambda p: p[:, None], lambda p: p[:1], lambda p: p[:-1], lambda p: np.eye(99)[p],
                                    lambda p: p.astype(str), lambda p: p > 4))
 def test_labels_are_one_number_per_sample(tmp_path, wrong):
     """A column of labels was compared with every prediction: its accuracy was wrong without a word."""
     simulator = eventsim.Simulator(eventsim.load(Path(__file__).resolve().parents[2] / "data" / "digits.h5"))
     recording = simulator.run(np.random.default_rng(0).integers(0, 17, (5, 1, 8, 8)))
     labels = wrong(recording.predictions)
-    for action in (lambda: recording.accuracy(labels), lambda: eventsim.save_run(recording, tmp_path / "a.h5", labels)):
-        with pytest.raises(eventsim.DataError, match=r"^labels has shape .*, expected one number per sample, \(5,\)$"):
+    for action in (lambda: recording.accuracy(labels),
+                   lambda: eventsim.save_run(recording, tmp_path / "a.h5", labels)):
+        with pytest.raises(eventsim.DataError,
+                           match=r"^labels has shape .*, expected one number per sample, \(5,\)$"):
             action()
     assert not list(tmp_path.iterdir())
     assert recording.accuracy(recording.predictions) == 1.0
@@ -258,8 +263,9 @@ def test_what_sends_no_event_has_no_rate_and_what_is_silent_has_no_level():
              "fc2": Dense(np.ones((2, 3))), "out": Readout()}
     model = eventsim.Model(nodes, list(zip(nodes, list(nodes)[1:])), 2)
     summary = eventsim.evaluate(eventsim.Simulator(model), (np.ones((5, 4)), np.zeros(5, int)))
-    found = {layer["name"]: (layer["firing_rate"], layer["mean_level"]) for layer in summary.to_json()["layers"]}
-    assert found == {"in": (1.0, 1.0), "silent": (0.0, None), "out": (None, None)}
+    rates_and_levels = {layer["name"]: (layer["firing_rate"], layer["mean_level"])
+                        for layer in summary.to_json()["layers"]}
+    assert rates_and_levels == {"in": (1.0, 1.0), "silent": (0.0, None), "out": (None, None)}
     old = summary.to_json()
     for layer in old["layers"]:  # as eventsim 0.1 wrote them
         layer.update(firing_rate=layer["firing_rate"] or 0.0, mean_level=layer["mean_level"] or 0.0)

@@ -23,6 +23,7 @@ from eventsim.model.transforms import MaxPool
 from eventsim.runs import evaluating, file
 from eventsim.runs.file import open_run
 from eventsim.statistics import of_recordings
+from eventsim.statistics.counts import Counts
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MOST_NEURONS
 from eventsim.statistics.result import Statistics
@@ -39,20 +40,20 @@ EXACT = 1e-12  # relative, of numbers made from exact sums
 # ---------------------------------------------------------------- equal to the reference
 
 
-def assert_train(found, levels, label=""):
+def assert_train(train, levels, label=""):
     """Every field and derived number of a TrainStatistics is that of the levels it is of."""
-    expected = reference.trains(levels, found.bits, found.signed, found.chosen)
-    assert_numbers(found, expected, label)
-    assert_chosen(found.chosen, MOST_CHOSEN, found.n_neurons)
+    expected = reference.trains(levels, train.bits, train.signed, train.chosen)
+    assert_numbers(train, expected, label)
+    assert_chosen(train.chosen, MOST_CHOSEN, train.n_neurons)
     sums = reference.variations(levels)
-    for count, total, exact, lv in zip(found.variation_counts, found.variation_sums, sums, found.lv):
+    for count, total, exact, lv in zip(train.variation_counts, train.variation_sums, sums, train.lv):
         assert abs(total - exact * 2**32) <= count / 2 + 1e-3, f"{label}: variation_sums"  # each rounded
         assert np.isnan(lv) if count == 0 else abs(lv - 3 * float(exact / int(count))) <= 2**-31, label
 
 
-def assert_numbers(found, expected, label=""):
+def assert_numbers(numbers, expected, label=""):
     for name, value in expected.items():
-        got = getattr(found, name)
+        got = getattr(numbers, name)
         if value is None:
             assert got is None, f"{label}: {name}"
         elif isinstance(value, (str, bool, tuple, int)):
@@ -83,22 +84,22 @@ def assert_binned(counts, edges, values, label):
     assert (reached <= np.searchsorted(values, edges + slack, "right")).all(), label
 
 
-def assert_membranes(found, model, name, recording, label=""):
+def assert_membranes(membranes, model, name, recording, label=""):
     """Every number and every bin of a MembraneStatistics is that of the recorded membranes."""
     node, shape = model.nodes[name], model.shapes[name]
     steps = np.asarray(recording.steps_per_unit[name], np.float64).reshape(-1, *[1] * (len(shape) - 1))
     H, U = (trace(name).astype(np.float64) / steps for trace in (recording.potentials, recording.residuals))
     expected = reference.membranes(node, shape, H, U, recording.levels(name), chosen_of(shape))
     values, distances = expected.pop("values"), expected.pop("distances")
-    assert_numbers(found, expected, f"{label}: {name}")
+    assert_numbers(membranes, expected, f"{label}: {name}")
     for kind, of_kind in values.items():
         if of_kind is None:
-            assert getattr(found, kind) is None
+            assert getattr(membranes, kind) is None
         else:
-            assert_binned(getattr(found, kind), found.edges, of_kind, f"{label}: {name}, {kind}")
-    bins = found.distances.size - 1
-    assert_binned(np.array([0, *found.distances]), np.arange(bins + 1) / bins, distances, f"{label}: {name}")
-    assert_edges(found)
+            assert_binned(getattr(membranes, kind), membranes.edges, of_kind, f"{label}: {name}, {kind}")
+    bins = membranes.distances.size - 1
+    assert_binned(np.array([0, *membranes.distances]), np.arange(bins + 1) / bins, distances, f"{label}: {name}")
+    assert_edges(membranes)
 
 
 def chosen_of(shape):
@@ -106,12 +107,12 @@ def chosen_of(shape):
     return chosen_neurons(int(np.prod(shape)), MOST_NEURONS)
 
 
-def assert_edges(found):
+def assert_edges(membranes):
     """Bins of one width, which show the thresholds of up to 16 levels and what is around them."""
-    widths = np.diff(found.edges)
+    widths = np.diff(membranes.edges)
     np.testing.assert_allclose(widths, widths[0], 1e-9)
-    shown = found.threshold + (min(found.n_levels, 16) - 1) * found.step
-    assert found.edges[0] < min(0, found.threshold) and shown < found.edges[-1]
+    shown = membranes.threshold + (min(membranes.n_levels, 16) - 1) * membranes.step
+    assert membranes.edges[0] < min(0, membranes.threshold) and shown < membranes.edges[-1]
 
 
 def simulated(model, precision, chip=None):
@@ -133,8 +134,8 @@ def assert_run(model, x, precision, timesteps=None, chip=None):
     assert set(streamed.trains) == sending(model)
     for name in taken.trains:
         assert_train(taken.trains[name], recording.levels(name), name)
-    for name, found in streamed.trains.items():
-        assert_same(found, taken.trains[name], name)
+    for name, gathered in streamed.trains.items():
+        assert_same(gathered, taken.trains[name], name)
     layers = {name for name, node in model.nodes.items() if isinstance(node, (Neuron, Alpha))}
     assert set(streamed.membranes) == set(taken.membranes) == layers
     for name in layers:
@@ -146,8 +147,8 @@ def assert_run(model, x, precision, timesteps=None, chip=None):
 
 def sending(model):
     """The input, unless it takes real numbers, and what has a membrane and sends."""
-    found = {name for name, node in model.nodes.items() if node.kind in SENDING}
-    return found | ({model.input} if model.nodes[model.input].encoding != "real" else set())
+    names = {name for name, node in model.nodes.items() if node.kind in SENDING}
+    return names | ({model.input} if model.nodes[model.input].encoding != "real" else set())
 
 
 def assert_same(a, b, label=""):
@@ -194,19 +195,19 @@ def test_the_reference_by_hand():
     levels = np.zeros((2, 5, 2), int)
     levels[0, :, 0] = (1, 0, 3, 0, -2)
     levels[0, :, 1] = (0, 0, 2, 0, 0)
-    found = reference.trains(levels, 2, True, [0, 1])
-    assert found["events"] == [3, 1] and found["squares"] == [9, 1]
-    assert found["plane_events"] == [[2, 0], [1, 1], [0, 0], [1, 0]]  # 1 and 3; 3 and 2; none; -2
-    assert found["level_counts"] == [0, 1, 0, 16, 1, 1, 1] and found["lowest_level"] == -3
-    assert found["events_by_step"] == [1, 0, 2, 0, 1]
-    assert found["rates"] == [0.3, 0.1] and found["rate"] == 0.2 and found["sparsity"] == 0.8
-    assert found["mean_level"] == 2.0 and found["top_level_share"] == 0.25
-    assert found["interval_histogram"] == [0, 0, 2, 0, 0, 0] and found["cv"][0] == 0.0
-    assert np.isnan(found["cv"][1]) and found["mean_intervals"][0] == 2.0
-    assert found["fano"] == [1.5, 0.5]  # counts 3, 0: variance 2.25, mean 1.5; 1, 0: 0.25, 0.5
-    assert found["together"] == [[3, 1], [1, 1]]
-    np.testing.assert_allclose(found["correlations"][0][1], (10 - 3) / np.sqrt(21 * 9))
-    assert found["entropy"] == pytest.approx(0.8 * np.log2(1 / 0.8) + 4 * 0.05 * np.log2(20))
+    train = reference.trains(levels, 2, True, [0, 1])
+    assert train["events"] == [3, 1] and train["squares"] == [9, 1]
+    assert train["plane_events"] == [[2, 0], [1, 1], [0, 0], [1, 0]]  # 1 and 3; 3 and 2; none; -2
+    assert train["level_counts"] == [0, 1, 0, 16, 1, 1, 1] and train["lowest_level"] == -3
+    assert train["events_by_step"] == [1, 0, 2, 0, 1]
+    assert train["rates"] == [0.3, 0.1] and train["rate"] == 0.2 and train["sparsity"] == 0.8
+    assert train["mean_level"] == 2.0 and train["top_level_share"] == 0.25
+    assert train["interval_histogram"] == [0, 0, 2, 0, 0, 0] and train["cv"][0] == 0.0
+    assert np.isnan(train["cv"][1]) and train["mean_intervals"][0] == 2.0
+    assert train["fano"] == [1.5, 0.5]  # counts 3, 0: variance 2.25, mean 1.5; 1, 0: 0.25, 0.5
+    assert train["together"] == [[3, 1], [1, 1]]
+    np.testing.assert_allclose(train["correlations"][0][1], (10 - 3) / np.sqrt(21 * 9))
+    assert train["entropy"] == pytest.approx(0.8 * np.log2(1 / 0.8) + 4 * 0.05 * np.log2(20))
     assert reference.variations(levels) == [0, 0]
 
 
@@ -222,10 +223,11 @@ def test_variation_by_hand():
 def test_decisions_by_hand():
     """Predictions 0 1 1, 2 2 2 and 1 0 1, of labels 1, 2, 0."""
     outputs = np.eye(3)[[[0, 1, 1], [2, 2, 2], [1, 0, 1]]]
-    found = Decisions.of(outputs, np.array([1, 2, 0]), ("a", "b", "c"))
-    assert found.final.tolist() == [1, 1, 1] and found.correct.tolist() == [1, 3, 2]
-    assert found.confusion.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
-    assert found.mean_final_step == 2.0 and found.accuracy == 2 / 3 and found.class_names == ("a", "b", "c")
+    decisions = Decisions.of(outputs, np.array([1, 2, 0]), ("a", "b", "c"))
+    assert decisions.final.tolist() == [1, 1, 1] and decisions.correct.tolist() == [1, 3, 2]
+    assert decisions.confusion.tolist() == [[0, 1, 0], [0, 1, 0], [0, 0, 1]]
+    assert decisions.mean_final_step == 2.0 and decisions.accuracy == 2 / 3 and decisions.class_names == ("a", "b",
+                                                                                                          "c")
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -235,12 +237,12 @@ def test_decisions(seed):
     outputs = rng.integers(0, 3, (n, steps, classes)).astype(float)  # with ties
     labels = rng.integers(0, classes, n)
     assert_numbers(Decisions.of(outputs), reference.decisions(outputs))
-    whole = Decisions.of(outputs, labels)
-    assert_numbers(whole, reference.decisions(outputs, labels))
+    at_once = Decisions.of(outputs, labels)
+    assert_numbers(at_once, reference.decisions(outputs, labels))
     cut = n // 2
     parts = Decisions.of(outputs[:cut], labels[:cut]), Decisions.of(outputs[cut:], labels[cut:])
-    assert_same(merge(parts), whole)
-    assert_same(merge(parts[::-1]), whole)
+    assert_same(merge(parts), at_once)
+    assert_same(merge(parts[::-1]), at_once)
 
 
 # ---------------------------------------------------------------- invariance
@@ -265,7 +267,7 @@ def test_batches_merge_in_any_order(precision):
     model, x = MODELS["signed"]
     x = np.concatenate([x, x[:, ::-1], x[::-1]])
     simulator = Simulator(model, precision)
-    whole = simulator.run(x, record=STREAMED).statistics
+    at_once = simulator.run(x, record=STREAMED).statistics
     cuts = ((0, 1), (1, 4), (4, 6))
     parts = [simulator.run(x[a:b], record=STREAMED).statistics for a, b in cuts]
     iterated = [part.statistics for part in simulator.iterate([x[a:b] for a, b in cuts], record=STREAMED)]
@@ -274,9 +276,9 @@ def test_batches_merge_in_any_order(precision):
         left, right = merge((merge((first, second)), third)), merge((first, merge((second, third))))
         assert_same_statistics(left, merge((first, second, third)))
         assert_same_statistics(left, right)
-        for name in whole.trains:
-            assert_same(left.trains[name], whole.trains[name])
-    assert_same_statistics(merge(iterated), whole, "in the order of the samples")
+        for name in at_once.trains:
+            assert_same(left.trains[name], at_once.trains[name])
+    assert_same_statistics(merge(iterated), at_once, "in the order of the samples")
 
 
 def test_what_is_asked_for_is_what_is_gathered():
@@ -287,15 +289,15 @@ def test_what_is_asked_for_is_what_is_gathered():
     cheap = simulator.run(x, record="statistics").statistics
     detailed = simulator.run(x, record="intervals").statistics
     assert not cheap.membranes and not detailed.membranes
-    for name, whole in everything.trains.items():
+    for name, complete in everything.trains.items():
         assert cheap.trains[name].n_detailed == 0 and cheap.trains[name].interval_counts.sum() == 0
         assert detailed.trains[name].n_samples == 0 and detailed.trains[name].events.sum() == 0
-        assert_same(merge((cheap.trains[name], detailed.trains[name])), whole)
+        assert_same(merge((cheap.trains[name], detailed.trains[name])), complete)
         assert np.isnan(detailed.trains[name].rate) and np.isnan(cheap.trains[name].correlations).all()
     only = simulator.run(x, record="membranes").statistics
     assert not only.trains
-    for name, whole in everything.membranes.items():
-        assert_same(only.membranes[name], whole)
+    for name, complete in everything.membranes.items():
+        assert_same(only.membranes[name], complete)
 
 
 @pytest.mark.parametrize("kind", STREAMED)
@@ -386,18 +388,18 @@ def test_wide_levels(bits, signed):
 @pytest.mark.parametrize("level", [0, 1, 3])
 def test_silent_and_saturated(steps, level):
     levels = np.full((3, steps, 2, 3, 3), level)
-    found = streamed_input(levels, 2)
-    assert_train(found, levels)
-    assert found.silent.all() == (level == 0) and found.saturated.all() == (level > 0)
-    assert found.entropy == 0.0 and np.isnan(found.correlations).all()
-    assert np.isnan(found.information_per_event) == (level == 0)
-    assert found.top_level_share == (level == 3) and found.mean_level == level
+    train = streamed_input(levels, 2)
+    assert_train(train, levels)
+    assert train.silent.all() == (level == 0) and train.saturated.all() == (level > 0)
+    assert train.entropy == 0.0 and np.isnan(train.correlations).all()
+    assert np.isnan(train.information_per_event) == (level == 0)
+    assert train.top_level_share == (level == 3) and train.mean_level == level
 
 
 def test_one_sample_one_step_one_neuron():
-    found = streamed_input(np.ones((1, 1, 1), int))
-    assert_train(found, np.ones((1, 1, 1), int))
-    assert found.interval_histogram.tolist() == [0, 0] and np.isnan(found.cv[0]) and np.isnan(found.lv[0])
+    train = streamed_input(np.ones((1, 1, 1), int))
+    assert_train(train, np.ones((1, 1, 1), int))
+    assert train.interval_histogram.tolist() == [0, 0] and np.isnan(train.cv[0]) and np.isnan(train.lv[0])
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 128, None])
@@ -413,10 +415,10 @@ def test_long_intervals_share_the_last_bin(chunk):
     levels = np.zeros((2, 2600, 2), int)
     levels[0, [0, 1023, 2047, 2599], 0] = 1  # 1023, 1024, 552
     levels[1, [3, 2599], 1] = 1  # 2596
-    found = streamed_input(levels, chunk=chunk)
-    assert_train(found, levels)
-    assert found.interval_histogram.size == 1025
-    assert found.interval_histogram[[552, 1023, 1024]].tolist() == [1, 1, 2]
+    train = streamed_input(levels, chunk=chunk)
+    assert_train(train, levels)
+    assert train.interval_histogram.size == 1025
+    assert train.interval_histogram[[552, 1023, 1024]].tolist() == [1, 1, 2]
 
 
 def test_still_images_are_events_of_every_step():
@@ -457,10 +459,10 @@ def test_a_run_that_goes_on_is_described_by_itself(name):
     simulator = Simulator(model, "float32", chunk=2)
     first = simulator.run(x if still else x[:, :1], 1 if still else None)
     later = simulator.run(x if still else x[:, 1:], 5 if still else None, RECORDED + STREAMED, first.state)
-    for layer, found in later.statistics.trains.items():
-        assert_train(found, later.levels(layer), layer)
-    for layer, found in later.statistics.membranes.items():
-        assert_membranes(found, model, layer, later)
+    for layer, gathered in later.statistics.trains.items():
+        assert_train(gathered, later.levels(layer), layer)
+    for layer, gathered in later.statistics.membranes.items():
+        assert_membranes(gathered, model, layer, later)
 
 
 # ---------------------------------------------------------------- membranes
@@ -477,15 +479,15 @@ def driven(neuron, inputs):
 
 def test_membranes_by_hand():
     """One IF neuron, threshold 2, quantum 2: H 1, 2 and U 1, 0, in units of the threshold."""
-    _, found = driven(Neuron(2.0, quantum=2.0), [[[1.0], [1.0]]])
-    assert found.unit == "thresholds" and found.threshold == 1.0 and found.step == 1.0 and found.n_levels == 1
-    assert found.lowest == 0.5 and found.highest == 1.0
-    assert found.mean_by_step.tolist() == [[0.5, 0.0]] and found.drift.tolist() == [0.5, 0.0]
-    assert found.error_by_step.tolist() == [[0.25, 0.0]] and found.error == 0.125
-    assert np.isnan(found.rectified_error) and found.rectified is None
-    bin_of = np.searchsorted(found.edges, [0.5, 1.0], "right")
-    assert found.potentials[bin_of].tolist() == [1, 1] and found.potentials.sum() == 2
-    assert found.distances[0] == 1 and found.distances.sum() == 2  # 0 and half a quantum
+    _, membranes = driven(Neuron(2.0, quantum=2.0), [[[1.0], [1.0]]])
+    assert (membranes.unit, membranes.threshold, membranes.step, membranes.n_levels) == ("thresholds", 1.0, 1.0, 1)
+    assert membranes.lowest == 0.5 and membranes.highest == 1.0
+    assert membranes.mean_by_step.tolist() == [[0.5, 0.0]] and membranes.drift.tolist() == [0.5, 0.0]
+    assert membranes.error_by_step.tolist() == [[0.25, 0.0]] and membranes.error == 0.125
+    assert np.isnan(membranes.rectified_error) and membranes.rectified is None
+    bin_of = np.searchsorted(membranes.edges, [0.5, 1.0], "right")
+    assert membranes.potentials[bin_of].tolist() == [1, 1] and membranes.potentials.sum() == 2
+    assert membranes.distances[0] == 1 and membranes.distances.sum() == 2  # 0 and half a quantum
 
 
 @pytest.mark.parametrize("shape", [(3, 40, 40), (1, 64, 96), (5000,), (64, 8, 9)])
@@ -496,20 +498,20 @@ def test_large_layers_are_looked_at_in_4096_places(shape):
     columns = np.bincount(chosen % shape[-1], minlength=shape[-1])
     if len(shape) > 1:  # no column of a map is left out
         assert columns.min() > 0.5 * columns.mean() and columns.max() < 1.6 * columns.mean()
-    _, found = driven(Neuron(np.linspace(0.5, 1.5, n).reshape(shape), quantum=0.5, bits=2),
-                      np.random.default_rng(0).normal(0.5, 1, (1, 2, *shape)))
-    assert found.potentials.sum() == 2 * min(n, 4096)
+    _, membranes = driven(Neuron(np.linspace(0.5, 1.5, n).reshape(shape), quantum=0.5, bits=2),
+                          np.random.default_rng(0).normal(0.5, 1, (1, 2, *shape)))
+    assert membranes.potentials.sum() == 2 * min(n, 4096)
 
 
 def test_a_threshold_that_is_not_above_0_counts_in_quanta():
-    _, found = driven(Neuron(-0.5, quantum=0.5), np.linspace(-2, 1, 12).reshape(1, 4, 3))
-    assert found.unit == "quanta" and found.threshold == -1.0 and found.step == 1.0
+    _, membranes = driven(Neuron(-0.5, quantum=0.5), np.linspace(-2, 1, 12).reshape(1, 4, 3))
+    assert membranes.unit == "quanta" and membranes.threshold == -1.0 and membranes.step == 1.0
 
 
 def test_membranes_beyond_the_edges():
-    recording, found = driven(Neuron(v_min=-50.0), [[[1e6, -1e6, 0.0]], [[3.0, -3.0, 0.5]]])
-    assert found.potentials[0] >= 1 and found.potentials[-1] >= 1
-    assert found.distances[-1] >= 2 and found.highest == 1e6 and found.lowest == -1e6
+    recording, membranes = driven(Neuron(v_min=-50.0), [[[1e6, -1e6, 0.0]], [[3.0, -3.0, 0.5]]])
+    assert membranes.potentials[0] >= 1 and membranes.potentials[-1] >= 1
+    assert membranes.distances[-1] >= 2 and membranes.highest == 1e6 and membranes.lowest == -1e6
 
 
 def test_membranes_that_are_not_finite():
@@ -518,9 +520,9 @@ def test_membranes_that_are_not_finite():
     x = np.array([[[3e38, 0.75]] * 3, [[0.25, 0.5]] * 3])
     with np.errstate(over="ignore", invalid="ignore"):
         recording = Simulator(model, "float32").run(x, record=RECORDED + STREAMED)
-    found = recording.statistics.membranes["neuron1"]
-    assert found.n_not_finite > 0
-    assert_membranes(found, model, "neuron1", recording)
+    membranes = recording.statistics.membranes["neuron1"]
+    assert membranes.n_not_finite > 0
+    assert_membranes(membranes, model, "neuron1", recording)
 
 
 def test_a_square_beyond_float64_is_no_small_drift():
@@ -534,9 +536,9 @@ def test_rectified_membranes_meet_their_threshold_where_phi_does(theta):
     """A membrane on the first value that fires has no distance to its threshold."""
     neuron = Neuron(theta, rectify=True, reset="hard")
     u = np.nextafter(reference.unrectified(theta), [0, 1])
-    recording, found = driven(neuron, u.reshape(1, 1, 2))
+    recording, membranes = driven(neuron, u.reshape(1, 1, 2))
     assert recording.levels("neuron1").ravel().tolist()[-1] == 1
-    assert found.distances[0] == 2
+    assert membranes.distances[0] == 2
 
 
 # ---------------------------------------------------------------- errors
@@ -578,15 +580,46 @@ def test_labels_that_do_not_fit():
         merge((Decisions.of(outputs, labels), Decisions.of(np.zeros((2, 3, 5)), labels)))
 
 
-@pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0], [7, 9], [0, 1], []])
 def test_labels_that_are_no_class(labels):
-    """They are never right, and there is no matrix to put them in; nor is there for all samples together."""
+    """They are never right, and the matrix leaves out their samples alone, whose number is told."""
     outputs = np.eye(4)[[[0, 0, 0], [0, 1, 1]]]
-    odd, fine = Decisions.of(outputs, np.array(labels)), Decisions.of(outputs, np.array([0, 1]))
-    assert odd.confusion is None and odd.correct[-1] == labels.count(0) * (labels[0] == 0)
-    for both in (merge((odd, fine)), merge((fine, odd))):
-        assert both.confusion is None and both.n_samples == 4
-        np.testing.assert_array_equal(both.correct, odd.correct + fine.correct)
+    odd = Decisions.of(outputs[: len(labels)], np.array(labels, int))
+    fine = Decisions.of(outputs, np.array([0, 1]))
+    expected = np.zeros((4, 4), int)
+    for label, prediction in zip(labels, (0, 1)):
+        if 0 <= label < 4:
+            expected[label, prediction] += 1
+    known = int(expected.sum())
+    np.testing.assert_array_equal(odd.confusion, expected)
+    assert odd.n_unknown_labels == len(labels) - known and odd.correct[-1] == np.trace(expected)
+    unknown = "1 sample" if len(labels) - known == 1 else f"{len(labels) - known} samples"
+    text = f", without {unknown} whose label is no class of the model"
+    assert odd.left_out_text == (text if odd.n_unknown_labels else "")
+    assert odd.no_confusion == ("" if known else "no label is a class of the model")
+    for merged in (merge((odd, fine)), merge((fine, odd))):
+        np.testing.assert_array_equal(merged.confusion, expected + fine.confusion)
+        assert merged.n_samples == 2 + len(labels) and merged.n_unknown_labels == odd.n_unknown_labels
+        np.testing.assert_array_equal(merged.correct, odd.correct + fine.correct)
+
+
+@pytest.mark.parametrize("classes, labels, reason", [
+    (2, None, "there are no labels"), (1001, [0], "the model has more than 1,000 classes"), (1000, [0], "")])
+def test_why_there_is_no_matrix(classes, labels, reason):
+    decisions = Decisions.of(np.zeros((1, 1, classes)), labels)
+    assert decisions.no_confusion.startswith(reason) and bool(reason) == bool(decisions.no_confusion)
+    assert (decisions.confusion is None) == bool(reason) and decisions.n_unknown_labels == 0
+
+
+@pytest.mark.parametrize("n_steps", [7, 0, -1, "9", None, 8.5])
+def test_fewer_steps_than_there_are_hold_no_statistics(n_steps):
+    """A node's trains, its membranes, the answers and the counts say so in the same words."""
+    train, membranes = TrainStatistics.zeros((1,), 1, False, 8), driven(Neuron(bits=2), np.ones((1, 8, 1)))[1]
+    decisions, counts = Decisions.of(np.zeros((1, 8, 2))), Counts.empty({"n": 1}, 1)
+    counts.steps = 8
+    for each in (train, membranes, decisions, counts, Statistics({"n": train}, {"n": membranes}, decisions)):
+        with pytest.raises(DataError, match=f"steps is {n_steps!r}, expected a whole number from 8 to 16777216"):
+            each.padded(n_steps)
 
 
 def test_statistics_are_of_the_whole_network():
@@ -619,9 +652,10 @@ def test_a_file_with_spikes_gives_statistics(batch, tmp_path, monkeypatch):
     recording = Simulator(model, "float32").run(np.concatenate([x] * 3), record=("spikes",))
     eventsim.save_run(recording, tmp_path / "run.h5")
     with open_run(tmp_path / "run.h5") as run:
-        found, expected = run.statistics, of_recordings.of(recording)
-    assert set(found.trains) == set(expected.trains) and found.decisions is None and not found.membranes
-    for name, train in found.trains.items():
+        statistics, expected = run.statistics, of_recordings.of(recording)
+    assert set(statistics.trains) == set(expected.trains)
+    assert statistics.decisions is None and not statistics.membranes
+    for name, train in statistics.trains.items():
         assert_same(train, expected.trains[name], name)
 
 
@@ -659,15 +693,21 @@ def test_shares_of_no_samples_are_undefined():
 # ---- recordings that were changed by hand
 
 CHANGED = {
-    "planes of fewer positions": (lambda r: spikes_with(r, planes=r.spikes["map"].planes[:, :, :, :1]), "planes are uint64 "),
-    "planes of another type": (lambda r: spikes_with(r, planes=r.spikes["map"].planes.astype(int)), "planes are int64 "),
+    "planes of fewer positions": (lambda r: spikes_with(r, planes=r.spikes["map"].planes[:, :, :, :1]),
+                                  "planes are uint64 "),
+    "planes of another type": (lambda r: spikes_with(r, planes=r.spikes["map"].planes.astype(int)),
+                               "planes are int64 "),
     "no planes": (lambda r: spikes_with(r, planes=[]), "planes are list, expected uint64"),
     "more bits": (lambda r: spikes_with(r, bits=3), r"planes are .*, expected uint64 \(N, T, 3, 16, 1\)"),
-    "more channels": (lambda r: spikes_with(r, shape=(500, 4, 4)), "shape .* and logical_shape .* have different numbers"),
+    "more channels": (lambda r: spikes_with(r, shape=(500, 4, 4)),
+                      "shape .* and logical_shape .* have different numbers"),
     "a channel behind the last": (
-        lambda r: spikes_with(r, planes=r.spikes["map"].planes | np.uint64(32)), "planes have spikes of more than 5 channels"),
-    "fewer steps": (lambda r: traces_with(r, lambda found: found[:, :2]), "potentials .* residuals .* different shapes"),
-    "complex numbers": (lambda r: traces_with(r, lambda found: found.astype(complex)), "of complex128, float32, .*numbers"),
+        lambda r: spikes_with(r, planes=r.spikes["map"].planes | np.uint64(32)),
+        "planes have spikes of more than 5 channels"),
+    "fewer steps": (lambda r: traces_with(r, lambda values: values[:, :2]),
+                    "potentials .* residuals .* different shapes"),
+    "complex numbers": (lambda r: traces_with(r, lambda values: values.astype(complex)),
+                        "of complex128, float32, .*numbers"),
     "scales of other channels": (lambda r: r.steps_per_unit.update(map=np.ones(3)), "steps_per_unit has shape"),
 }
 
@@ -687,7 +727,7 @@ def test_recordings_that_were_changed_are_refused(case):
     model = Model(nodes, [("in", "conv"), ("conv", "map")], 4)
     recording = Simulator(model).run(np.ones((1, 2, 4, 4), int), record=("spikes", "potentials", "residuals"))
     of_recordings.of(recording, model)
-    change, said = CHANGED[case]
+    change, message = CHANGED[case]
     change(recording)
-    with pytest.raises(DataError, match=f"^[^\n]*{said}[^\n]*$"):
+    with pytest.raises(DataError, match=f"^[^\n]*{message}[^\n]*$"):
         of_recordings.of(recording, model)

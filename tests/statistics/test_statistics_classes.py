@@ -20,9 +20,9 @@ def recording():
 
 
 def test_rates_of_neurons_by_class(recording):
-    found = of_classes(recording, LABELS)
-    assert list(found) == [0, 1, 2]
-    for label, statistics in found.items():
+    by_class = of_classes(recording, LABELS)
+    assert list(by_class) == [0, 1, 2]
+    for label, statistics in by_class.items():
         for name in ("in", "out"):
             fired = recording.levels(name)[LABELS == label] != 0
             train = statistics.trains[name]
@@ -31,11 +31,11 @@ def test_rates_of_neurons_by_class(recording):
 
 
 def test_rates_of_layers_by_class(recording):
-    found = rates_by_class(recording.counts, LABELS)
+    rates = rates_by_class(recording.counts, LABELS)
     for name in ("in", "out"):
         for label in (0, 1, 2):
             expected = (recording.levels(name)[LABELS == label] != 0).mean()
-            assert found[name][label] == pytest.approx(expected, rel=1e-15)
+            assert rates[name][label] == pytest.approx(expected, rel=1e-15)
 
 
 @pytest.mark.parametrize("labels", ([0, 1], [0.0] * 6, [[0]] * 6))

@@ -59,69 +59,69 @@ def neuronal():
 
 
 def test_mean_firing_rate(neuronal):
-    found, elephant, trains = neuronal
+    gathered, elephant, trains = neuronal
     rates = [[elephant.statistics.mean_firing_rate(train).rescale("1/ms").item() for train in sample]
              for sample in trains]
-    np.testing.assert_allclose(found.rates, np.mean(rates, axis=0), 1e-9)
+    np.testing.assert_allclose(gathered.rates, np.mean(rates, axis=0), 1e-9)
 
 
 def test_time_histogram(neuronal):
-    found, elephant, trains = neuronal
+    train, elephant, trains = neuronal
     import quantities
 
     counts = [elephant.statistics.time_histogram(sample, 1 * quantities.ms).magnitude.ravel() for sample in trains]
-    np.testing.assert_array_equal(found.events_by_step, np.sum(counts, axis=0))
+    np.testing.assert_array_equal(train.events_by_step, np.sum(counts, axis=0))
 
 
 def _intervals(elephant, trains, neuron):
     """elephant's intervals in steps, an array for every sample."""
-    found = [elephant.statistics.isi(sample[neuron]).rescale("ms").magnitude for sample in trains]
-    for steps in found:
+    intervals = [elephant.statistics.isi(sample[neuron]).rescale("ms").magnitude for sample in trains]
+    for steps in intervals:
         np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
-    return [np.round(steps) for steps in found]
+    return [np.round(steps) for steps in intervals]
 
 
 def test_isi(neuronal):
-    found, elephant, trains = neuronal
+    train, elephant, trains = neuronal
     histogram = np.zeros(401, np.int64)
     for neuron in range(9):
         pooled = np.concatenate(_intervals(elephant, trains, neuron))
-        assert found.interval_counts[neuron] == pooled.size
-        np.testing.assert_equal(found.mean_intervals[neuron], pooled.mean() if pooled.size else np.nan)
+        assert train.interval_counts[neuron] == pooled.size
+        np.testing.assert_equal(train.mean_intervals[neuron], pooled.mean() if pooled.size else np.nan)
         histogram += np.bincount(pooled.astype(int), minlength=401)
-    np.testing.assert_array_equal(found.interval_histogram, histogram)
+    np.testing.assert_array_equal(train.interval_histogram, histogram)
 
 
 def test_cv(neuronal):
-    found, elephant, trains = neuronal
-    assert np.isnan(found.cv).tolist() == [True] + [False] * 8
+    train, elephant, trains = neuronal
+    assert np.isnan(train.cv).tolist() == [True] + [False] * 8
     for neuron in range(1, 9):
         pooled = np.concatenate(_intervals(elephant, trains, neuron))
-        np.testing.assert_allclose(found.cv[neuron], elephant.statistics.cv(pooled), 1e-12)
-    assert found.cv[8] == 0.0
+        np.testing.assert_allclose(train.cv[neuron], elephant.statistics.cv(pooled), 1e-12)
+    assert train.cv[8] == 0.0
 
 
 def test_lv(neuronal):
     """elephant's of each sample, weighted with its pairs of intervals."""
-    found, elephant, trains = neuronal
+    train, elephant, trains = neuronal
     for neuron in range(1, 9):
         lists = [steps for steps in _intervals(elephant, trains, neuron) if steps.size > 1]
         pairs = [steps.size - 1 for steps in lists]
-        assert found.variation_counts[neuron] == sum(pairs)
+        assert train.variation_counts[neuron] == sum(pairs)
         expected = np.average([elephant.statistics.lv(steps) for steps in lists], weights=pairs)
-        np.testing.assert_allclose(found.lv[neuron], expected, atol=2**-31)
+        np.testing.assert_allclose(train.lv[neuron], expected, atol=2**-31)
 
 
 def test_fanofactor(neuronal):
-    found, elephant, trains = neuronal
+    train, elephant, trains = neuronal
     for neuron in range(9):
         expected = elephant.statistics.fanofactor([sample[neuron] for sample in trains])
-        np.testing.assert_allclose(found.fano[neuron], expected, 1e-12, 1e-12)
+        np.testing.assert_allclose(train.fano[neuron], expected, 1e-12, 1e-12)
 
 
 def test_correlation_coefficient(neuronal):
     """Of one recording that holds the samples one after another."""
-    found, elephant, trains = neuronal
+    train, elephant, trains = neuronal
     import neo
     import quantities
 
@@ -132,9 +132,9 @@ def test_correlation_coefficient(neuronal):
     binned = elephant.conversion.BinnedSpikeTrain([in_a_row(n) for n in range(9)], 1 * quantities.ms)
     with np.errstate(invalid="ignore"):  # of the trains that never change
         expected = elephant.spike_train_correlation.correlation_coefficient(binned, binary=True)
-    assert found.chosen.tolist() == list(range(9))
-    np.testing.assert_allclose(found.correlations[1:8, 1:8], expected[1:8, 1:8], 1e-9, 1e-12)
-    assert np.isnan(found.correlations[[0, 8]]).all() and np.isnan(found.correlations[:, [0, 8]]).all()
+    assert train.chosen.tolist() == list(range(9))
+    np.testing.assert_allclose(train.correlations[1:8, 1:8], expected[1:8, 1:8], 1e-9, 1e-12)
+    assert np.isnan(train.correlations[[0, 8]]).all() and np.isnan(train.correlations[:, [0, 8]]).all()
 
 
 # ---------------------------------------------------------------- NeuroBench
@@ -163,9 +163,9 @@ def test_activation_sparsity_of_neurobench():
     trains = recording.statistics.trains
     by_layer = ActivationSparsityByLayer()(watched, answers, None)
     assert [trains["n1"].sparsity, trains["n2"].sparsity] == pytest.approx(list(by_layer.values()), rel=1e-12)
-    whole = ActivationSparsity()(watched, answers, None)
-    assert 0.3 < whole < 0.95
-    assert recording.statistics.activation_sparsity(("n1", "n2")) == pytest.approx(whole, rel=1e-12)
+    of_all = ActivationSparsity()(watched, answers, None)
+    assert 0.3 < of_all < 0.95
+    assert recording.statistics.activation_sparsity(("n1", "n2")) == pytest.approx(of_all, rel=1e-12)
 
 
 def _watched_by_neurobench(weights):
@@ -199,23 +199,23 @@ def test_an_if_neuron_under_constant_input(level, threshold):
     """floor(T c / theta) spikes, intervals of floor(theta / c) and ceil(theta / c) steps; all the same, so
     that CV and LV are 0, where theta / c is whole."""
     steps = 630
-    found = constant(level, threshold, steps)
-    assert found.events[0] == steps * level // threshold
-    assert found.rates[0] == pytest.approx(level / threshold, abs=1 / steps)
-    lengths = np.flatnonzero(found.interval_histogram).tolist()
+    train = constant(level, threshold, steps)
+    assert train.events[0] == steps * level // threshold
+    assert train.rates[0] == pytest.approx(level / threshold, abs=1 / steps)
+    lengths = np.flatnonzero(train.interval_histogram).tolist()
     assert lengths == sorted({threshold // level, -(-threshold // level)})
-    assert found.mean_intervals[0] == pytest.approx(threshold / level, rel=3 / found.events[0])
+    assert train.mean_intervals[0] == pytest.approx(threshold / level, rel=3 / train.events[0])
     if threshold % level == 0:
-        assert found.cv[0] == 0.0 and found.lv[0] == 0.0
-    assert found.fano[0] == 0.0  # of one sample
+        assert train.cv[0] == 0.0 and train.lv[0] == 0.0
+    assert train.fano[0] == 0.0  # of one sample
 
 
 def test_intervals_that_take_turns():
     """2 and 3 steps in turn: CV 0.5 / 2.5 = 0.2, LV 3 / 25."""
-    found = constant(2, 5, 10 * 5 + 3)
-    assert np.flatnonzero(found.interval_histogram).tolist() == [2, 3]
-    np.testing.assert_allclose(found.cv[0], 0.2, 1e-12)
-    np.testing.assert_allclose(found.lv[0], 3 / 25, 1e-8)
+    train = constant(2, 5, 10 * 5 + 3)
+    assert np.flatnonzero(train.interval_histogram).tolist() == [2, 3]
+    np.testing.assert_allclose(train.cv[0], 0.2, 1e-12)
+    np.testing.assert_allclose(train.lv[0], 3 / 25, 1e-8)
 
 
 @pytest.mark.parametrize("leak", [0.5, 0.75, 0.9])
@@ -223,10 +223,10 @@ def test_intervals_that_take_turns():
 def test_a_leaky_neuron_under_constant_input(leak, level, threshold):
     """Reset to 0, it reaches c (1 - leak^k) / (1 - leak) after k steps: the first k at theta is every
     interval."""
-    found = constant(level, threshold, 200, leak=leak, reset="hard")
+    train = constant(level, threshold, 200, leak=leak, reset="hard")
     k = math.ceil(math.log(1 - threshold * (1 - leak) / level) / math.log(leak) - 1e-9)
-    assert found.events[0] == 200 // k
-    assert found.mean_intervals[0] == k and found.cv[0] == 0.0 and found.lv[0] == 0.0
+    assert train.events[0] == 200 // k
+    assert train.mean_intervals[0] == k and train.cv[0] == 0.0 and train.lv[0] == 0.0
 
 
 # ---------------------------------------------------------------- Poisson
@@ -240,21 +240,21 @@ def test_intervals_of_a_poisson_process(p):
 
     since the sum s of two has probability (s - 1) p^2 q^(s - 2) and, given s, the first is one of 1 to
     s - 1 alike, whence LV = E[1 - 2 / s]. For p to 0: CV 1, LV 1."""
-    found = train_of(bernoulli(6, p, 1, 20000, 40))
-    q, n = 1 - p, int(found.interval_counts.sum())
+    train = train_of(bernoulli(6, p, 1, 20000, 40))
+    q, n = 1 - p, int(train.interval_counts.sum())
     error = SIGMAS / math.sqrt(n)
-    mean = found.interval_sums.sum() / n
+    mean = train.interval_sums.sum() / n
     assert mean == pytest.approx(1 / p, rel=error)
-    cv = math.sqrt(found.interval_squares.sum() / n - mean**2) / mean
+    cv = math.sqrt(train.interval_squares.sum() / n - mean**2) / mean
     assert cv == pytest.approx(math.sqrt(q), rel=error * math.sqrt(2))
-    lv = 3 * found.variation_sums.sum() / 2**32 / found.variation_counts.sum()
+    lv = 3 * train.variation_sums.sum() / 2**32 / train.variation_counts.sum()
     assert lv == pytest.approx(1 - 2 * p + 2 * p**2 / q**2 * (-math.log(p) - q), abs=error)
-    shares = found.interval_histogram / n
+    shares = train.interval_histogram / n
     lengths = np.arange(1, 20)
     expected = p * q ** (lengths - 1)
     np.testing.assert_array_less(np.abs(shares[lengths] - expected), SIGMAS * np.sqrt(expected / n))
     for name, of_all in (("cv", cv), ("lv", lv)):  # and neuron by neuron
-        values = getattr(found, name)
+        values = getattr(train, name)
         assert values.mean() == pytest.approx(of_all, abs=0.03 if p < 0.1 else 0.01), name
 
 
@@ -262,14 +262,14 @@ def test_intervals_of_a_poisson_process(p):
 def test_fano_factor_of_a_poisson_process(p):
     """Counts of T steps are binomial: variance T p (1 - p) over mean T p is 1 - p."""
     n, neurons = 2000, 16
-    found = train_of(bernoulli(7, p, n, 50, neurons))
-    assert found.fano.mean() == pytest.approx(1 - p, rel=SIGMAS * math.sqrt((2 + 1 / (50 * p)) / (n * neurons)))
-    assert found.rate == pytest.approx(p, abs=SIGMAS * math.sqrt(p * (1 - p) / (n * 50 * neurons)))
+    train = train_of(bernoulli(7, p, n, 50, neurons))
+    assert train.fano.mean() == pytest.approx(1 - p, rel=SIGMAS * math.sqrt((2 + 1 / (50 * p)) / (n * neurons)))
+    assert train.rate == pytest.approx(p, abs=SIGMAS * math.sqrt(p * (1 - p) / (n * 50 * neurons)))
     per_step = SIGMAS * math.sqrt(p * (1 - p) / (n * neurons))
-    np.testing.assert_allclose(found.rate_by_step, p, atol=per_step)
+    np.testing.assert_allclose(train.rate_by_step, p, atol=per_step)
     binary = -p * math.log2(p) - (1 - p) * math.log2(1 - p)
-    assert found.entropy == pytest.approx(binary, rel=0.02)
-    assert found.information_per_event == pytest.approx(binary / p, rel=0.02)
+    assert train.entropy == pytest.approx(binary, rel=0.02)
+    assert train.information_per_event == pytest.approx(binary / p, rel=0.02)
 
 
 # ---------------------------------------------------------------- levels and correlation
@@ -278,20 +278,20 @@ def test_fano_factor_of_a_poisson_process(p):
 @pytest.mark.parametrize("bits", [1, 2, 5, 8])
 def test_entropy_of_levels_that_are_equally_frequent(bits):
     levels = np.arange(2**bits).reshape(1, -1, 1)
-    found = train_of(levels, bits)
-    assert found.entropy == pytest.approx(bits, rel=1e-12)
-    np.testing.assert_array_equal(found.plane_use, np.full(bits, 0.5))
-    assert found.mean_level == 2 ** (bits - 1) * (2**bits - 1) / (2**bits - 1)
-    assert found.top_level_share == 1 / (2**bits - 1)
+    train = train_of(levels, bits)
+    assert train.entropy == pytest.approx(bits, rel=1e-12)
+    np.testing.assert_array_equal(train.plane_use, np.full(bits, 0.5))
+    assert train.mean_level == 2 ** (bits - 1) * (2**bits - 1) / (2**bits - 1)
+    assert train.top_level_share == 1 / (2**bits - 1)
 
 
 def test_entropy_of_known_shares():
     """Levels 0, 1, 2, -3 with 1/2, 1/4, 1/8, 1/8: 1.75 bits; half of the steps have an event: 3.5 each."""
     levels = np.repeat([0, 1, 2, -3], [8, 4, 2, 2]).reshape(4, 4, 1)
-    found = train_of(levels, 2, True)
-    assert found.entropy == pytest.approx(1.75, rel=1e-12)
-    assert found.information_per_event == pytest.approx(3.5, rel=1e-12)
-    assert found.mean_level == pytest.approx((4 + 4 + 6) / 8, rel=1e-12)
+    train = train_of(levels, 2, True)
+    assert train.entropy == pytest.approx(1.75, rel=1e-12)
+    assert train.information_per_event == pytest.approx(3.5, rel=1e-12)
+    assert train.mean_level == pytest.approx((4 + 4 + 6) / 8, rel=1e-12)
 
 
 def test_correlations_of_trains():
@@ -302,13 +302,13 @@ def test_correlations_of_trains():
     half = np.where(rng.random(n) < c, first, rng.random(n) < p)
     other = rng.random(n) < p
     levels = np.stack([first, first, ~first, half, other], axis=-1).reshape(4, n // 4, 5)
-    found = train_of(levels.astype(np.uint8)).correlations
+    correlations = train_of(levels.astype(np.uint8)).correlations
     error = SIGMAS / math.sqrt(n)
-    np.testing.assert_allclose(np.diagonal(found), 1, 1e-12)
-    np.testing.assert_allclose(found, found.T, 1e-12)
-    np.testing.assert_allclose([found[0, 1], found[0, 2]], [1, -1], 1e-12)
-    assert found[0, 3] == pytest.approx(c, abs=error)
-    assert found[0, 4] == pytest.approx(0, abs=error) and found[3, 4] == pytest.approx(0, abs=error)
+    np.testing.assert_allclose(np.diagonal(correlations), 1, 1e-12)
+    np.testing.assert_allclose(correlations, correlations.T, 1e-12)
+    np.testing.assert_allclose([correlations[0, 1], correlations[0, 2]], [1, -1], 1e-12)
+    assert correlations[0, 3] == pytest.approx(c, abs=error)
+    assert correlations[0, 4] == pytest.approx(0, abs=error) and correlations[3, 4] == pytest.approx(0, abs=error)
 
 
 # ---------------------------------------------------------------- membranes
@@ -348,19 +348,19 @@ def _rectified_outside():
 def test_quantisation_error_of_an_even_membrane(low, high, error, rectified, quantum):
     """InfLoR-SNN, eq. 8: the mean of (u - o)^2, and of (phi(u) - o)^2 (eq. 9), as integrals in quanta."""
     neuron = Neuron(0.5 * quantum, quantum=quantum, rectify=True)
-    found = spread_evenly(low * quantum, high * quantum, neuron)
-    assert found.error == pytest.approx(error, rel=1e-6)
-    assert found.rectified_error == pytest.approx(rectified, rel=1e-6)
-    assert found.rectified_error < found.error
+    membranes = spread_evenly(low * quantum, high * quantum, neuron)
+    assert membranes.error == pytest.approx(error, rel=1e-6)
+    assert membranes.rectified_error == pytest.approx(rectified, rel=1e-6)
+    assert membranes.rectified_error < membranes.error
     plain = spread_evenly(low * quantum, high * quantum, Neuron(0.5 * quantum, quantum=quantum))
-    assert plain.error == found.error and math.isnan(plain.rectified_error)
+    assert plain.error == membranes.error and math.isnan(plain.rectified_error)
 
 
 def test_quantisation_error_of_several_levels():
     """Rounded to the nearest of 0 to 7 the error of an even membrane is that of one step: 1/12."""
-    found = spread_evenly(-0.25, 3.75, Neuron(0.25, quantum=0.5, bits=3))
-    assert found.error == pytest.approx(1 / 12, rel=1e-5)
-    assert found.unit == "thresholds" and found.step == 2.0 and found.n_levels == 7
+    membranes = spread_evenly(-0.25, 3.75, Neuron(0.25, quantum=0.5, bits=3))
+    assert membranes.error == pytest.approx(1 / 12, rel=1e-5)
+    assert membranes.unit == "thresholds" and membranes.step == 2.0 and membranes.n_levels == 7
 
 
 def test_rectifying_a_gaussian_membrane():
@@ -368,12 +368,12 @@ def test_rectifying_a_gaussian_membrane():
     n = 20000
     u = np.random.default_rng(11).normal(0.5, 1, (5, 1, n // 5))
     model = chain(Input((n // 5,), "real"), Neuron(0.5, rectify=True), timesteps=1)
-    found = Simulator(model, "float64").run(u, record="membranes").statistics.membranes["neuron1"]
+    membranes = Simulator(model, "float64").run(u, record="membranes").statistics.membranes["neuron1"]
     # E (u - o)^2 = E (|x| - 1/2)^2 for x of N(0, 1)
     expected = 1.25 - math.sqrt(2 / math.pi)
-    assert found.error == pytest.approx(expected, abs=SIGMAS * 0.7 / math.sqrt(n))
-    assert found.rectified_error < 0.3 * found.error
-    assert found.distances[0] / found.distances.sum() == pytest.approx(2 * 0.02 * 0.3989, rel=0.2)
+    assert membranes.error == pytest.approx(expected, abs=SIGMAS * 0.7 / math.sqrt(n))
+    assert membranes.rectified_error < 0.3 * membranes.error
+    assert membranes.distances[0] / membranes.distances.sum() == pytest.approx(2 * 0.02 * 0.3989, rel=0.2)
 
 
 def test_a_membrane_that_never_fires_drifts_as_the_root_of_time():
@@ -381,8 +381,8 @@ def test_a_membrane_that_never_fires_drifts_as_the_root_of_time():
     n, theta = 4000, 1000.0
     steps = np.random.default_rng(12).choice([-1.0, 1.0], (1, 60, n))
     model = chain(Input((n,), "real"), Neuron(theta))
-    found = Simulator(model, "float64").run(steps, record="membranes").statistics.membranes["neuron1"]
+    membranes = Simulator(model, "float64").run(steps, record="membranes").statistics.membranes["neuron1"]
     t = np.arange(1, 61)
-    np.testing.assert_allclose((found.drift * theta) ** 2, t, rtol=SIGMAS * math.sqrt(2 / n))
-    np.testing.assert_array_less(np.abs(found.means * theta), SIGMAS * np.sqrt(t / n))
-    assert found.residuals.sum() == 60 * n == found.potentials.sum()
+    np.testing.assert_allclose((membranes.drift * theta) ** 2, t, rtol=SIGMAS * math.sqrt(2 / n))
+    np.testing.assert_array_less(np.abs(membranes.means * theta), SIGMAS * np.sqrt(t / n))
+    assert membranes.residuals.sum() == 60 * n == membranes.potentials.sum()

@@ -22,7 +22,7 @@ from typing import ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import known_names, names_of
+from eventsim.arguments import integer, known_names, names_of, width_of
 from eventsim.costs.fanouts import fan_outs
 from eventsim.costs.other_tools.summary import ConventionCount, ConventionsSummary
 from eventsim.costs.other_tools.tools import Calls, CONVENTIONS, SynapticModule
@@ -31,7 +31,6 @@ from eventsim.engine.lengths import groups
 from eventsim.engine.recording import Recording
 from eventsim.merging import merged
 from eventsim.model.network import Model
-from eventsim.model.parameters import integer
 from eventsim.statistics.counts import Counts
 from eventsim.storage.json_fields import to_json
 from eventsim.text import aligned_table, quantity, share_decimals, wrapped
@@ -71,20 +70,20 @@ class Conventions:
     left_out: Tuple[str, ...] = merged(samples="same", default=())
 
     def of_nodes(self, key) -> Dict[str, float]:
-        """A convention's number of each synaptic node that its tool counts, in the tool's unit."""
+        """Return a convention's number of each synaptic node that its tool counts, in the tool's unit."""
         return {node: self._in_unit(key, row[key]) for node, row in self.sums.items() if key in row}
 
     def of_layers(self, key) -> Dict[str, float]:
-        """The same, summed over the nodes whose synapses lead to each layer."""
-        found = {}
+        """Return a convention's number of each layer: the sum over the nodes whose synapses lead to it."""
+        sums = {}
         for node, row in self.sums.items():
             if key in row:
                 layer = self.layers[node]
-                found[layer] = found.get(layer, 0) + row[key]
-        return {layer: self._in_unit(key, value) for layer, value in found.items()}
+                sums[layer] = sums.get(layer, 0) + row[key]
+        return {layer: self._in_unit(key, value) for layer, value in sums.items()}
 
     def total(self, key) -> float:
-        """A convention's number of the whole network, in the tool's unit."""
+        """Return a convention's number of the whole network, in the tool's unit."""
         return self._in_unit(key, sum(row.get(key, 0) for row in self.sums.values()))
 
     def _in_unit(self, key, value):
@@ -92,23 +91,25 @@ class Conventions:
         return value / {"step": self.n_steps, "sample": self.n_samples}[per] if per else value
 
     def activation_sparsity(self, layer=None) -> float:
-        """NeuroBench: share of outputs that are 0, of the neurons of one layer, or several, or of all (None); 0
-        without any. Raises RunError for others."""
-        layers = list(self.events) if layer is None else names_of(layer, "layer", "the name of a layer, or several")
+        """Return NeuroBench's activation sparsity: the share of outputs that are 0, of the neurons of one layer,
+        or several, or of all (None); 0 without any. Raises RunError for others."""
+        layers = list(self.events) if layer is None else names_of(
+            layer, "layer", "the name of a layer, or several")
         known_names(layers, self.events, "layer of neurons")
         chances = sum(self.chances[name] for name in layers)
         return 1 - sum(self.events[name] for name in layers) / chances if chances else 0.0
 
     def connection_sparsity(self, node=None) -> float:
-        """NeuroBench: share of weights that are 0, of one synaptic node, or several, or of all (None); nan without
-        any. The tool rounds it to four decimals. Raises RunError for others."""
+        """Return NeuroBench's connection sparsity: the share of weights that are 0, of one synaptic node, or
+        several, or of all (None); nan without any. The tool rounds it to four decimals. Raises RunError for
+        others."""
         nodes = list(self.weights) if node is None else names_of(node, "node", "the name of a node, or several")
         known_names(nodes, self.weights, "synaptic node")
         weights = sum(self.weights[name] for name in nodes)
         return sum(self.zeros[name] for name in nodes) / weights if weights else float("nan")
 
     def summary(self) -> ConventionsSummary:
-        """As plain numbers."""
+        """Return it as plain numbers."""
         tools = {}
         for key, convention in CONVENTIONS.items():
             tools.setdefault(convention.tool, {})[convention.count] = ConventionCount(
@@ -126,12 +127,13 @@ class Conventions:
         return ConventionsSummary(tools, ours, self.n_samples, self.batch, tuple(self.left_out))
 
     def as_json(self) -> Dict:
-        """What `eventsim run --conventions --json` has under "conventions"."""
+        """Return what `eventsim run --conventions --json` has under "conventions"."""
         return to_json(self.summary())
 
     def as_text(self, width: Optional[int] = None) -> str:
-        """Layers across, tools down, and what each differs in, in lines of at most `width` characters; None: of
-        any length."""
+        """Return a table, layers across and tools down, and what each tool counts differently, in lines of at most
+        `width` characters; None: of any length."""
+        width = width_of(width)
         columns = [("convention", *self._names()), *self._columns(),
                    ("per", *("sample" for _ in OURS), *(c.per or "run" for c in CONVENTIONS.values()), "", "")]
         text = "\n".join(aligned_table(*_transposed(block), width) for block in _blocks(columns, width))
@@ -145,12 +147,12 @@ class Conventions:
                 "NeuroBench activation sparsity", "NeuroBench connection sparsity"]
 
     def _columns(self):
-        """The text of each layer's numbers, and of the whole network's."""
+        """Yield the text of each layer's numbers, and of the whole network's."""
         theirs = {key: self.of_layers(key) for key in CONVENTIONS}
         for layer, ours in self.ours.items():
             yield (
                 layer, *(quantity(ours[name] / self.n_samples) for name in OURS),
-                *(quantity(found[layer]) if layer in found else "-" for found in theirs.values()),
+                *(quantity(numbers[layer]) if layer in numbers else "-" for numbers in theirs.values()),
                 share_decimals(self.activation_sparsity(layer), 4) if layer in self.events else "-", "",
             )
         yield (
@@ -166,7 +168,7 @@ def _name(convention):
 
 
 def _blocks(columns, width):
-    """The first column and a few others, time and again: as many as fit, at most ACROSS."""
+    """Split columns into blocks: each has the first column, and as many of the others as fit, at most ACROSS."""
     size = [max(map(len, column)) for column in columns]
     blocks, room = [], 0
     for i, column in enumerate(columns[1:], 1):
@@ -184,7 +186,7 @@ def _transposed(columns):
 
 
 def needed(model: Model) -> List[str]:
-    """What `Simulator.run` has to record for `count`."""
+    """Return what `Simulator.run` has to record for `count`."""
     return [f"spikes:{name}" for name in emitters(model)]
 
 
@@ -212,12 +214,13 @@ def count(model: Model, recording: Recording, x=None, batch=1) -> Conventions:
         sums, {name: _layer(model, name) for name in synapses}, _ours(recording.counts),
         {name: int((model.nodes[name].weight == 0).sum()) for name in synapses},
         {name: model.nodes[name].weight.size for name in synapses},
-        *_activity(model, recording.counts), recording.counts.n_samples, recording.counts.presented, batch, left_out,
+        *_activity(model, recording.counts), recording.counts.n_samples, recording.counts.presented, batch,
+        left_out,
     )
 
 
 def _chunks(model, recording, batch):
-    """(places of samples of one length, that length), some of them at a time."""
+    """Yield the places of a few samples of one length at a time, and that length."""
     n, steps = recording.counts.n_samples, recording.timesteps
     neurons = sum(int(np.prod(shape)) for shape in model.shapes.values())
     for length, places in [(steps, np.arange(n))] if recording.lengths is None else groups(recording.lengths):
@@ -227,14 +230,14 @@ def _chunks(model, recording, batch):
 
 
 def _reads_current(model, name):
-    """Whether a node weighs sums of weights, which the spikes alone do not tell."""
+    """Return whether a node weighs sums of weights, which the spikes alone do not tell."""
     if model.nodes[name].role != "synapses":
         return False
     return model.kinds[model.incoming(name)[0].source] == "current"
 
 
 def without_spikes(recording: Recording, except_for=()) -> Recording:
-    """The recording without spikes that were recorded only to be counted. except_for: wishes as
+    """Return the recording without spikes that were recorded only to be counted. except_for: wishes as
     `Simulator.run` takes them; spikes that they name stay."""
     except_for = names_of(except_for, "except_for", "a name such as 'spikes', or several")
     kept = recording.spikes if "spikes" in except_for else {
@@ -259,7 +262,7 @@ def _activity(model, counts):
 
 
 def _layer(model, name):
-    """The first layer down the edges."""
+    """Return the first layer that the synapses of a node lead to."""
     waiting, seen = [name], set()
     while waiting:
         name = waiting.pop()
@@ -277,8 +280,8 @@ def _synapses(model, name):
 
 
 def _pool_factor(model, name):
-    """sinabs: the product of the windows of all average pools since the last module with weights,
-    whatever stands between them. Where several edges meet there is no sequence, and the way ends."""
+    """Return sinabs's factor for pools: the product of the windows of all average pools since the last module with
+    weights, whatever stands between them. Where several edges meet there is no sequence, and the way ends."""
     factor = 1
     while len(edges := model.incoming(name)) == 1:
         name = edges[0].source

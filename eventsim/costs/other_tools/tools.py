@@ -50,7 +50,7 @@ class Convention(NamedTuple):
 
     @property
     def unit(self):
-        """In words."""
+        """What the numbers count, in words."""
         return f"operations per {self.per}" if self.per else "operations of the whole run"
 
 
@@ -88,15 +88,15 @@ class Calls(NamedTuple):
 
     @staticmethod
     def of(values, batch):
-        """The calls of values (n, T, *shape) in groups of `batch` samples, the last one smaller."""
+        """Yield the calls of values (n, T, *shape) in groups of `batch` samples, the last one smaller."""
         n, steps = values.shape[:2]
-        whole = n // batch * batch
-        for part, size in ((values[:whole], batch), (values[whole:], n - whole)):
+        n_full = n // batch * batch
+        for part, size in ((values[:n_full], batch), (values[n_full:], n - n_full)):
             if len(part):
                 yield Calls(part.reshape(-1, size, steps, part[0, 0].size))
 
     def all(self, condition):
-        """bool (groups, T): whether it holds for all values of a call."""
+        """Return bool (groups, T): whether the condition holds for all values of a call."""
         return condition.all(axis=(1, 3))
 
 
@@ -112,21 +112,21 @@ class SynapticModule(NamedTuple):
     pool_factor: int
 
     def counts(self, calls: Calls):
-        """key of CONVENTIONS -> sum over all calls."""
+        """Return {key of CONVENTIONS: sum over all calls}."""
         x = calls.x
         # (groups, samples, T) with the fan-out, each by itself, so that no order of batches shows
         effective = ((x != 0) * self.fans.nonzero.reshape(-1)).sum(axis=3)
         arriving = ((x != 0) * self.fans.real.reshape(-1)).sum(axis=3)
-        found = {} if self.kind == "Conv1d" else {
+        sums = {} if self.kind == "Conv1d" else {
             "sinabs": float((x * self.fans.real.reshape(-1)).sum(axis=3).sum()) * self.pool_factor
         }
         ternary = calls.all((x == 0) | (np.abs(x) == 1))
         per_call = effective.sum(axis=1)
         n_pairs = x.shape[0] * x.shape[1] * x.shape[2]
-        found["neurobench_acs"] = int(per_call[ternary].sum())
-        found["neurobench_macs"] = int(per_call[~ternary].sum())
-        found["neurobench_dense"] = self.fans.dense * n_pairs
-        return {**found, **self._spikingjelly(calls, effective, arriving), **self._syops(calls)}
+        sums["neurobench_acs"] = int(per_call[ternary].sum())
+        sums["neurobench_macs"] = int(per_call[~ternary].sum())
+        sums["neurobench_dense"] = self.fans.dense * n_pairs
+        return {**sums, **self._spikingjelly(calls, effective, arriving), **self._syops(calls)}
 
     def _spikingjelly(self, calls, effective, arriving):
         binary = calls.all((calls.x == 0) | (calls.x == 1))

@@ -16,7 +16,7 @@ from eventsim.model.network import Model
 
 
 def emitters(model: Model):
-    """Names of the nodes whose spikes have to be recorded: the input unless it is real, and neurons."""
+    """Return the names of the nodes whose spikes have to be recorded: the input unless it is real, and neurons."""
     return tuple(
         name for name, node in model.nodes.items()
         if node.fires() or name == model.input and model.kinds[name] != "real"
@@ -38,7 +38,7 @@ class Values:
         self._known = {}
 
     def read_by(self, name):
-        """float64 (n, T, *shape): what a node with one incoming edge reads.
+        """Return what a node with one incoming edge reads, float64 (n, T, *shape).
 
         Raises RunError where the spikes it comes from were not recorded, DataError for a real input
         that was not given.
@@ -49,7 +49,7 @@ class Values:
         return _delayed(self._of(edge.source), edge.delay)
 
     def _of(self, name):
-        """What a node gives. Nodes before it are taken first, from a stack: models may be deep."""
+        """Return what a node gives. The nodes before it come first, from a stack, since models may be deep."""
         waiting = [name]
         while waiting:
             last = waiting[-1]
@@ -72,7 +72,7 @@ class Values:
         if node.kind == "Input":
             return self._input(name, node)
         if node.fires():
-            return self._levels(name) * _per_channel(_worth(node), self.model.shapes[name])
+            return self._levels(name) * _per_channel(_output_quantum(node), self.model.shapes[name])
         arriving = [self._along(edge) for edge in self.model.incoming(name)]
         if node.kind == "Add":
             return sum(arriving[1:], arriving[0])
@@ -118,19 +118,19 @@ class Values:
         return np.repeat(part, self.steps, axis=1) if still else part[:, : self.steps]
 
 
-def _worth(node):
+def _output_quantum(node):
     quantum = getattr(node, "output_quantum", None)
     return node.quantum if quantum is None else quantum
 
 
 def _per_channel(values, shape):
-    """A scalar or (C,), shaped to act on (n, T, *shape)."""
+    """Return a scalar, or values (C,) shaped to act on (n, T, *shape)."""
     values = np.asarray(values, np.float64)
     return values if values.ndim == 0 or values.size == 1 else values.reshape(-1, *(1,) * (len(shape) - 1))
 
 
 def _delayed(x, steps):
-    """Every value `steps` later; nothing before the start."""
+    """Return every value `steps` later, with zeros before the first one."""
     if steps == 0:
         return x
     late = np.zeros_like(x)
@@ -139,7 +139,7 @@ def _delayed(x, steps):
 
 
 def _delayed_each(x, steps, shape):
-    """Every neuron's values its own number of steps later. steps: scalar, (C,) or `shape`."""
+    """Return every neuron's values, each its own number of steps later. steps: scalar, (C,) or `shape`."""
     if steps.size == 1:
         return _delayed(x, int(steps.reshape(-1)[0]))
     if steps.shape != shape:
@@ -158,7 +158,7 @@ def _normalised(x, node):
 
 
 def _pooled(x, node):
-    """Sum, mean or maximum over windows, as torch places them; windows may stick out."""
+    """Return the sum, mean or maximum over windows, as torch places them; windows may stick out."""
     kernel, stride, padding = node.geometry(x.ndim - 3)
     out_shape = node.output_shape(x.shape[2:])
     largest = node.kind == "MaxPool"
@@ -166,10 +166,10 @@ def _pooled(x, node):
     for tap in np.ndindex(*kernel):
         targets, taken = [], []
         for k, n_out, size, s, p in zip(tap, out_shape[1:], x.shape[3:], stride, padding):
-            at = np.arange(n_out) * s - p + k
-            inside = (at >= 0) & (at < size)
+            positions = np.arange(n_out) * s - p + k
+            inside = (positions >= 0) & (positions < size)
             targets.append(np.flatnonzero(inside))
-            taken.append(at[inside])
+            taken.append(positions[inside])
         everything = tuple(np.arange(size) for size in x.shape[:3])
         into, values = np.ix_(*everything, *targets), x[np.ix_(*everything, *taken)]
         out[into] = np.maximum(out[into], values) if largest else out[into] + values
