@@ -13,7 +13,8 @@ and for MPR the quantisation error before and after. One row a run goes into res
 that are there already are not repeated. With --sessions KEPT, a run that --seconds ends is kept in that folder,
 and the same command goes on with it: so a budget of hours is spent in sessions of any length. At the end
 `ablation_report.py` turns the rows of the budget that most have into tables and plots, and tells of the claims at
-every other; `ablation_claims.py` prints these of any file of runs.
+every other; `ablation_claims.py` prints these of any file of runs. A run that fails or diverges is named, and has
+no row; the others go on, and the status is 1 at the end.
 """
 
 import argparse
@@ -25,16 +26,23 @@ import os
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, fields, replace
-from multiprocessing import get_context
+import traceback
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from itertools import islice
+from multiprocessing import active_children, get_context
 from pathlib import Path
+from typing import Tuple, get_args, get_origin
 
 import numpy as np
 from tqdm import tqdm
 
+import commands
+from commands import AT_LEAST_0, POSITIVE
 from eventsim.merging import merge
 from eventsim.storage import writing
+from trainer.errors import TrainerError
 
 ROOT = Path(__file__).resolve().parent
 RESULTS = ROOT / "results"
@@ -62,10 +70,10 @@ class Budget:
 
     network: of trainer.networks, a ResNet. stride: of its stem. augmentation: "none", or "simple": crop and flip.
     half: convolutions in bfloat16; processors without instructions for it are several times faster in float32.
-    clip: of `trainer.training.Recipe`.
+    optimizer: of `trainer.training.Recipe`.
     """
 
-    widths: tuple = (16, 32, 64)
+    widths: Tuple[int, ...] = (16, 32, 64)
     stride: int = 2
     samples: int = 30000
     epochs: int = 2
@@ -74,7 +82,7 @@ class Budget:
     network: str = "resnet8"
     augmentation: str = "none"
     half: bool = True
-    clip: float = 0.0
+    optimizer: str = "sgd"
 
 
 NEURONS = ("hard LIF", "hard IF", "SRIF")
@@ -89,7 +97,7 @@ CELLS = {
 
 @dataclass(frozen=True)
 class Run:
-    """A row of runs.csv: the cell, its seed, the budget, and what was found.
+    """A row of runs.csv: the cell, its seed, the budget, and what was measured.
 
     accuracy: of the exported file in eventsim, float32; pytorch_accuracy: of the trained network.
     seconds: of training, one thread. Per image: spikes (events), synops, additions, dense_macs. bit_use:
@@ -103,7 +111,7 @@ class Run:
     n: int
     restimulation: bool
     seed: int
-    widths: tuple
+    widths: Tuple[int, ...]
     stride: int
     samples: int
     epochs: int
@@ -117,13 +125,13 @@ class Run:
     synops: float
     additions: float
     dense_macs: float
-    bit_use: tuple
+    bit_use: Tuple[float, ...]
     error: float
     rectified_error: float
     network: str = Budget.network  # older files lack it, and the next three
     augmentation: str = Budget.augmentation
     half: bool = Budget.half
-    clip: float = Budget.clip
+    optimizer: str = Budget.optimizer
 
     @property
     def cell(self):
@@ -140,18 +148,39 @@ class Run:
 
 
 def read(path=RUNS):
-    """The Runs of a CSV file; none if there is no file."""
+    """Return the Runs of a CSV file; none if there is no file. TrainerError where it is another file."""
     if not Path(path).exists():
         return []
-    with open(path, newline="") as file:
-        return [Run(**{field.name: _parsed(row[field.name], field.type) for field in fields(Run)
-                       if field.name in row}) for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+    except (UnicodeDecodeError, csv.Error):
+        raise TrainerError(f"{path}: is no CSV file: name a file of `ablation.py --runs`") from None
+    return [_run_of(row, f"{path}: row {number}") for number, row in enumerate(rows, 1)]
+
+
+def _run_of(row, place):
+    """Return the Run of a row, a dict of texts. place: of the row, for errors."""
+    needed = [field.name for field in fields(Run) if field.default is MISSING]
+    lacking = [name for name in needed if row.get(name) is None]
+    if lacking:
+        raise TrainerError(f"{place} has no {lacking[0]}: name a file of `ablation.py --runs`")
+    values = {}
+    for field in fields(Run):
+        if row.get(field.name) is not None:
+            try:
+                values[field.name] = _parsed(row[field.name], field.type)
+            except (ValueError, KeyError):
+                raise TrainerError(f"{place} has {row[field.name]!r} as {field.name}: name a file of `ablation.py "
+                                   "--runs`") from None
+    return Run(**values)
 
 
 def _parsed(text, kind):
-    if kind is tuple:
-        return tuple(float(v) if "." in v else int(v) for v in text.split())
-    return text == "True" if kind is bool else kind(text)
+    """Return the value of a text by the type of its field. ValueError or KeyError where it is none."""
+    if get_origin(kind) is tuple:
+        return tuple(_parsed(part, get_args(kind)[0]) for part in text.split())
+    return {"True": True, "False": False}[text] if kind is bool else kind(text)
 
 
 def write(runs, path=RUNS):
@@ -194,12 +223,12 @@ class Session:
     log: Path = None
 
     def checkpoint(self, cell, seed, budget):
-        """File of a run, or None."""
+        """Return the file of a run, or None."""
         name = hashlib.sha256(repr((cell, seed, budget)).encode()).hexdigest()[:16]
         return None if self.kept is None else Path(self.kept) / f"{name}.pt"
 
     def note(self, cell, seed, trainer):
-        """What is called after each epoch."""
+        """Return what is called after each epoch, or None."""
         def write_line(epoch, loss):
             line = {**asdict(cell), "seed": seed, "epoch": epoch, "loss": round(loss, 4),
                     "seconds": round(trainer.seconds, 1)}
@@ -210,7 +239,7 @@ class Session:
 
 
 def train_and_measure(folder, cell, seed, budget, session=Session()):
-    """(Run, rows of membranes.csv or None) of one cell and seed; None if the session ended before it."""
+    """Return (Run, rows of membranes.csv or None) of one cell and seed; None if the session ended before it."""
     import torch
 
     from trainer.training import Recipe, Trainer, evaluate
@@ -222,20 +251,21 @@ def train_and_measure(folder, cell, seed, budget, session=Session()):
     torch.manual_seed(seed)
     net = build(cell, budget)
     trainer = Trainer(net, part, data.input_node,
-                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half, clip=budget.clip),
+                      Recipe(budget.epochs, budget.batch_size, budget.lr, seed=seed, half=budget.half,
+                             optimizer=budget.optimizer),
                       checkpoint=session.checkpoint(cell, seed, budget))
     losses = trainer.run(seconds=session.seconds, log=session.note(cell, seed, trainer))
     if not trainer.finished:
         return None
     accuracy, _ = evaluate(net, data.held_out, data.input_node)
-    found, membranes = measure(net, data)
+    numbers, membranes = measure(net, data)
     run = Run(**asdict(cell), seed=seed, **asdict(budget), pytorch_accuracy=accuracy, loss=losses[-1],
-              seconds=trainer.seconds, **found)
+              seconds=trainer.seconds, **numbers)
     return run, membranes if seed == 0 else None
 
 
 def data_of(folder, augmentation):
-    """CIFAR-10, read once in a process."""
+    """Return CIFAR-10, which a process reads once."""
     from trainer.data import cifar10
 
     if (folder, augmentation) not in _data:
@@ -244,7 +274,7 @@ def data_of(folder, augmentation):
 
 
 def build(cell, budget):
-    """The network of a cell. tdBN's scale is that of the 1-bit neuron whatever n is: fractional bits then
+    """Return the network of a cell. tdBN's scale is that of the 1-bit neuron whatever n is: fractional bits then
     refine the range that integer bits span, instead of shrinking it."""
     from trainer import neurons
     from trainer.networks import NETWORKS, Style
@@ -255,97 +285,132 @@ def build(cell, budget):
 
 
 def measure(net, data):
-    """({field of Run: value}, rows of membranes.csv or None) of a trained network, by eventsim alone."""
+    """Return ({field of Run: value}, rows of membranes.csv or None) of a trained network, by eventsim alone."""
     import eventsim
     from trainer import rules  # noqa: F401 (from_torch then knows the trainer's modules)
 
-    held = data.held_out
+    held_out = data.held_out
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.h5"
-        samples, _ = held.batch(np.arange(2))
+        samples, _ = held_out.batch(np.arange(2))
         eventsim.save(eventsim.from_torch(net, samples, data.input_node, class_names=data.class_names), path)
         model = eventsim.load(path)
     simulator = eventsim.Simulator(model, "float32")
     right, parts = 0, []
-    for start in range(0, len(held), BATCH):
-        x, y = held.batch(np.arange(start, min(start + BATCH, len(held))))
+    for start in range(0, len(held_out), BATCH):
+        x, y = held_out.batch(np.arange(start, min(start + BATCH, len(held_out))))
         recording = simulator.run(x, record=("statistics",))
         right += int((recording.predictions == y).sum())
         parts.append(recording)
-    totals = {name: sum(part.counts.total(name) for part in parts) / len(held)
+    totals = {name: sum(part.counts.total(name) for part in parts) / len(held_out)
               for name in ("synops", "additions", "dense_macs")}
     statistics = merge([part.statistics for part in parts])
     trains = [train for name, train in statistics.trains.items() if name != model.input]
     events = sum(int(train.events.sum()) for train in trains)
     planes = sum(train.plane_events.sum(axis=1) for train in trains)
-    found = {"accuracy": right / len(held), "spikes": events / len(held), **totals,
+    numbers = {"accuracy": right / len(held_out), "spikes": events / len(held_out), **totals,
              "bit_use": tuple(float(round(share, 5)) for share in planes / max(events, 1)),
              "error": np.nan, "rectified_error": np.nan}
-    x, _ = held.batch(np.arange(min(N_MEMBRANES, len(held))))
+    x, _ = held_out.batch(np.arange(min(N_MEMBRANES, len(held_out))))
     membranes = simulator.run(x, record=("membranes",)).statistics.membranes[f"layers.{LAYER}"]
-    found["error"] = membranes.error
+    numbers["error"] = membranes.error
     if membranes.rectified is None:
-        return found, None
-    found["rectified_error"] = membranes.rectified_error
+        return numbers, None
+    numbers["rectified_error"] = membranes.rectified_error
     edges = np.concatenate(([-np.inf], membranes.edges, [np.inf])) * (0.5 if membranes.unit == "thresholds" else 1)
-    return found, list(zip(edges[:-1], edges[1:], membranes.potentials, membranes.rectified))
+    return numbers, list(zip(edges[:-1], edges[1:], membranes.potentials, membranes.rectified))
 
 
 # ---- all runs
 
 
 def chosen(parts, timesteps=None, splits=None):
-    """The cells of some parts of the study. timesteps, splits, of "m+n": only cells of these; None: of any."""
+    """Return the cells of some parts of the study. timesteps, splits, of "m+n": only cells of these; None: of
+    any."""
     return [cell for part in parts for cell in CELLS[part]
             if (timesteps is None or cell.timesteps in timesteps)
             and (splits is None or f"{cell.m}+{cell.n}" in splits)]
 
 
 def missing(cells, seeds, budget, runs):
-    """(cell, seed) that no run has, seed by seed: an early stop leaves every cell with as many."""
+    """Return each (cell, seed) that no run has, seed by seed: an early stop leaves every cell with as many."""
     done = {(run.cell, run.seed) for run in runs if run.budget == budget}
     return [(cell, seed) for seed in seeds for cell in dict.fromkeys(cells) if (cell, seed) not in done]
 
 
 def run_all(folder, todo, budget, jobs, session, path=RUNS):
     """Train `todo`, (cell, seed) each, in `jobs` processes; each run is saved when it ends, and its checkpoint
-    goes. Stops starting new ones after session.seconds, and running ones if the session keeps them."""
-    runs, began = read(path), time.monotonic()
+    goes. Stops starting new ones after session.seconds, and running ones if the session keeps them. Returns how
+    many failed or diverged: these are named on standard error."""
+    runs, n_failed = read(path), 0
     if session.kept is not None:
         Path(session.kept).mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool, \
+    with ProcessPoolExecutor(jobs, get_context("spawn"), commands.end_on_interrupt) as pool, \
             tqdm(total=len(todo), disable=None, unit="run") as bar:
-        waiting = iter(todo)
-        running = {}
+        try:
+            for task, future in _as_they_end(pool, jobs, folder, budget, _in_time(todo, session)):
+                error = future.exception()
+                if error is not None:
+                    _say_failed(task, error)
+                    n_failed += 1
+                elif future.result() is not None:
+                    _store(task, *future.result(), budget, session, runs, path)
+                    bar.update()
+        except BrokenProcessPool:
+            raise TrainerError("a process was ended from outside, as happens where memory is too small, and the "
+                               "runs of the others with it: give fewer --jobs") from None
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.terminate()
+            raise
+    return n_failed
 
-        def start():
-            left = None if session.seconds is None else session.seconds - (time.monotonic() - began)
-            task = None if left is not None and left < 0 else next(waiting, None)
-            if task is not None:
-                ending = replace(session, seconds=None if session.kept is None else left)
-                running[pool.submit(train_and_measure, folder, *task, budget, ending)] = task
 
-        for _ in range(jobs):
-            start()
-        while running:
-            future = next(as_completed(running))
-            task, found = running.pop(future), future.result()
-            if found is None:
-                continue
-            run, membranes = found
-            runs.append(run)
-            write(runs, path)
-            if session.kept is not None:
-                session.checkpoint(*task, budget).unlink()
-            if membranes is not None and (budget.network, budget.stride) == (Budget.network, Budget.stride):
-                write_membranes(membranes, budget, Path(path).with_name(MEMBRANES.name))
-            bar.update()
-            start()
-    return runs
+def _in_time(todo, session):
+    """Yield (task, Session of its run) until session.seconds are over."""
+    began = time.monotonic()
+    for task in todo:
+        left = None if session.seconds is None else session.seconds - (time.monotonic() - began)
+        if left is not None and left < 0:
+            return
+        yield task, replace(session, seconds=None if session.kept is None else left)
+
+
+def _as_they_end(pool, jobs, folder, budget, tasks):
+    """Yield (task, future) of each run that has ended; `jobs` run at a time. tasks: what `_in_time` yields."""
+    running = {}
+    while True:
+        for task, session in islice(tasks, jobs - len(running)):
+            running[pool.submit(train_and_measure, folder, *task, budget, session)] = task
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future
+
+
+def _store(task, run, membranes, budget, session, runs, path):
+    """Save a run that has ended."""
+    runs.append(run)
+    write(runs, path)
+    if session.kept is not None:
+        session.checkpoint(*task, budget).unlink()
+    if membranes is not None and (budget.network, budget.stride) == (Budget.network, Budget.stride):
+        write_membranes(membranes, budget, Path(path).with_name(MEMBRANES.name))
+
+
+def _say_failed(task, error):
+    """Name a run that has no result, and why; with the traceback where the error is one of ours."""
+    cell, seed = task
+    again = ", re-stimulated" if cell.restimulation else ""
+    verb, line = "diverged" if isinstance(error, FloatingPointError) else "failed", commands.line_of(error)
+    tqdm.write(f"ablation: {cell.neuron}, T = {cell.timesteps}, {cell.m} + {cell.n} bits{again}, seed {seed} "
+               f"{verb}: {line or repr(error)}", sys.stderr)
+    if line is None and not isinstance(error, BrokenProcessPool):
+        traceback.print_exception(error)
 
 
 def read_membranes(budget, path=MEMBRANES):
-    """The histogram of Figure 5 at a budget: (from, to, potentials, rectified) of each bin, or []."""
+    """Return the histogram of Figure 5 at a budget: (from, to, potentials, rectified) of each bin, or []."""
     return [row[2:] for row in _all_membranes(path) if tuple(row[:2]) == (budget.samples, budget.epochs)]
 
 
@@ -360,8 +425,14 @@ def write_membranes(rows, budget, path=MEMBRANES):
 def _all_membranes(path):
     if not Path(path).exists():
         return []
-    with open(path, newline="") as file:
-        return [tuple(map(float, row)) for row in list(csv.reader(file))[1:]]
+    try:
+        with open(path, newline="") as file:
+            rows = [tuple(map(float, row)) for row in list(csv.reader(file))[1:]]
+    except ValueError:
+        rows = [()]
+    if any(len(row) != 6 for row in rows):
+        raise TrainerError(f"{path}: is no file of membranes: move it away, and it is written anew")
+    return rows
 
 
 def main(argv=None):
@@ -369,12 +440,13 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("folder", help="with CIFAR-10's binary version")
     p.add_argument("--only", choices=CELLS, nargs="+", default=list(CELLS), help="parts of the study")
-    p.add_argument("--timesteps", type=int, nargs="+", metavar="T", help="of them only cells of so many steps")
+    p.add_argument("--timesteps", type=POSITIVE, nargs="+", metavar="T",
+                   help="of them only cells of so many steps")
     p.add_argument("--splits", nargs="+", metavar="M+N", choices=[f"{m}+{n}" for m, n in SPLITS],
                    help="of them only cells of so many integer and fractional bits")
-    p.add_argument("--seeds", type=int, default=3, help="runs of a cell (default 3)")
-    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes, each of one thread")
-    p.add_argument("--seconds", type=float, help="start no new run after so long")
+    p.add_argument("--seeds", type=POSITIVE, default=3, help="runs of a cell (default 3)")
+    p.add_argument("--jobs", type=POSITIVE, default=os.cpu_count() or 1, help="processes, each of one thread")
+    p.add_argument("--seconds", type=AT_LEAST_0, help="start no new run after so long")
     p.add_argument("--sessions", type=Path, metavar="KEPT", help="folder for runs that are not finished: "
                    "--seconds then stops these, too")
     p.add_argument("--log", type=Path, help="file that gets a line of JSON for each epoch")
@@ -382,31 +454,36 @@ def main(argv=None):
                    "which the report is then written)")
     budget = p.add_argument_group("budget, the same for all cells")
     budget.add_argument("--network", choices=("resnet8", "resnet20"), default=Budget.network)
-    budget.add_argument("--widths", type=int, nargs=3, default=Budget.widths)
+    budget.add_argument("--widths", type=POSITIVE, nargs=3, default=Budget.widths)
     budget.add_argument("--stride", type=int, choices=(1, 2), default=Budget.stride, help="of the stem; 2 halves "
                         "all maps, which costs a quarter (default)")
-    budget.add_argument("--samples", type=int, default=Budget.samples)
-    budget.add_argument("--epochs", type=int, default=Budget.epochs)
-    budget.add_argument("--batch-size", type=int, default=Budget.batch_size)
-    budget.add_argument("--lr", type=float, default=Budget.lr, help="default 0.1; ResNet20 without MPR does not "
-                        "learn at that, but at 0.02")
+    budget.add_argument("--samples", type=POSITIVE, default=Budget.samples)
+    budget.add_argument("--epochs", type=POSITIVE, default=Budget.epochs)
+    budget.add_argument("--batch-size", type=POSITIVE, default=Budget.batch_size)
+    budget.add_argument("--lr", type=AT_LEAST_0, default=Budget.lr, help="default 0.1; ResNet20 without MPR does "
+                        "not learn at that, but at 0.02")
     budget.add_argument("--augmentation", choices=("none", "simple"), default=Budget.augmentation)
-    budget.add_argument("--clip", type=float, default=Budget.clip, metavar="NORM", help="longest gradient of all "
-                        "weights together (default 0: any); hard reset in ResNet20 does not learn without, but with 5")
+    budget.add_argument("--optimizer", choices=("sgd", "adam"), default=Budget.optimizer, help="ResNet20 with "
+                        "hard reset does not learn by SGD (default), but by Adam at a rate of 0.002")
     budget.add_argument("--float32", dest="half", action="store_false", help="instead of bfloat16")
     args = p.parse_args(argv)
+    for option in ("runs", "log"):
+        commands.check_folder(getattr(args, option), f"--{option}")
+    if not Path(args.folder, "data_batch_1.bin").exists():
+        raise TrainerError(f"{args.folder}: holds no data_batch_1.bin, expected CIFAR-10, binary version")
     RESULTS.mkdir(exist_ok=True)
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)} | {
         "widths": tuple(args.widths)})
     cells = chosen(args.only, args.timesteps, args.splits)
     todo = missing(cells, range(args.seeds), budget, read(args.runs))
-    run_all(args.folder, todo, budget, args.jobs, Session(args.sessions, args.seconds, args.log), args.runs)
+    session = Session(args.sessions, args.seconds, args.log)
+    n_failed = run_all(args.folder, todo, budget, args.jobs, session, args.runs)
     if args.runs == RUNS:
         import ablation_report as report
 
         report.main([])
-    return 0
+    return int(n_failed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("ablation", main)

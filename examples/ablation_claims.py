@@ -9,7 +9,6 @@ a difference as large as the paper's to exceed two standard errors.
 """
 
 import argparse
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from math import atan2, ceil, cos, isfinite, log2, sin, sqrt
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+import commands
 from ablation import NEURONS, RUNS, Budget, Cell, read
 
 # InfLoR-SNN, Tables 1 and 2 (CIFAR-10, ResNet20; CIFAR-100 in brackets) and Table 3 (CIFAR-10, ResNet20)
@@ -34,7 +34,7 @@ OURS = ("larger", "smaller", "as good as equal")  # of what only we compare
 
 
 @dataclass(frozen=True)
-class Found:
+class Summary:
     """Mean, standard deviation (n - 1) and number of the runs of a cell."""
 
     mean: float
@@ -43,12 +43,12 @@ class Found:
 
     @classmethod
     def of(cls, values):
-        """Of a list of numbers; deviation nan of fewer than two."""
+        """Return the Summary of a list of numbers; the deviation of fewer than two is nan."""
         deviation = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
         return cls(float(np.mean(values)), deviation, len(values))
 
     def percent(self):
-        """As accuracy; of one run without a deviation."""
+        """Return it as an accuracy in percent; that of one run has no deviation."""
         return _with_error(f"{100 * self.mean:.2f}", self.deviation)
 
 
@@ -57,7 +57,7 @@ def _with_error(number, error):
 
 
 def verdict(better, worse, words=CLAIMED):
-    """(one of `words`; difference with its standard error, in percent)."""
+    """Return (one of `words`, the difference with its standard error, in percent)."""
     difference = better.mean - worse.mean
     error = sqrt(better.deviation**2 / better.n + worse.deviation**2 / worse.n)
     separated = abs(difference) > STANDARD_ERRORS * error
@@ -66,7 +66,7 @@ def verdict(better, worse, words=CLAIMED):
 
 
 def by_chance(n):
-    """Probability that two cells of n runs each are told apart although their runs are drawn alike, from one
+    """Return the probability that two cells of n runs each are told apart although all runs are drawn from one
     normal distribution: Student's t, 2 n - 2 degrees of freedom (Abramowitz and Stegun, 26.7.4)."""
     angle = atan2(STANDARD_ERRORS, sqrt(2 * n - 2))
     term = total = 1.0
@@ -87,27 +87,27 @@ class Study:
             if run.budget == budget:
                 self.cells.setdefault(run.cell, []).append(run)
 
-    def found(self, cell, name="accuracy"):
-        """Found of a number of a cell; "evenness": of the use of its bits."""
+    def summary(self, cell, name="accuracy"):
+        """Return the Summary of a number of a cell; "evenness": of the use of its bits."""
         if name == "evenness":
-            return Found.of([evenness(run.bit_use) for run in self.cells[cell]])
-        return Found.of([getattr(run, name) for run in self.cells[cell]])
+            return Summary.of([evenness(run.bit_use) for run in self.cells[cell]])
+        return Summary.of([getattr(run, name) for run in self.cells[cell]])
 
     def has(self, *cells):
-        """Whether all these cells have runs."""
+        """Return whether all these cells have runs."""
         return all(cell in self.cells for cell in cells)
 
     def bit_use(self, cell):
-        """Mean share of the events in which each bit is set."""
+        """Return the mean share of the events in which each bit is set."""
         return np.mean([run.bit_use for run in self.cells[cell]], axis=0)
 
     def minutes(self, cells):
-        """Training of these cells, all seeds."""
+        """Return the minutes that the training of these cells took, all seeds."""
         return sum(run.seconds for cell in dict.fromkeys(cells) for run in self.cells.get(cell, ())) / 60
 
 
 def evenness(bit_use):
-    """Entropy of which bit a set bit is, over that of equal use; 1 for a single bit."""
+    """Return the entropy of which bit a set bit is, over that of equal use; 1 for a single bit."""
     shares = np.array(bit_use) / sum(bit_use)
     entropy = -sum(share * log2(share) for share in shares if share > 0)
     return entropy / log2(len(shares)) if len(shares) > 1 else 1.0
@@ -127,18 +127,19 @@ class Claim:
     number: str = "accuracy"
 
     def judged(self, study, words=CLAIMED):
-        """(one of `words`, difference with its standard error); None where the study lacks a cell."""
+        """Return (one of `words`, the difference with its standard error); None where the study lacks a cell."""
         if not study.has(self.better, self.worse):
             return None
-        return verdict(*(study.found(cell, self.number) for cell in (self.better, self.worse)), words)
+        return verdict(*(study.summary(cell, self.number) for cell in (self.better, self.worse)), words)
 
     def paper(self):
-        """The paper's difference as text."""
+        """Return the paper's difference as text."""
         return "-" if self.points is None else f"{self.points:+.2f}"
 
     def runs_needed(self, study):
-        """Of each cell, for the paper's difference to exceed two standard errors; None if that is not known."""
-        spread = sum(study.found(cell, self.number).deviation ** 2 for cell in (self.better, self.worse))
+        """Return how many runs of each cell it takes for the paper's difference to exceed two standard errors, or
+        None."""
+        spread = sum(study.summary(cell, self.number).deviation ** 2 for cell in (self.better, self.worse))
         if not self.points or not isfinite(spread):
             return None
         return max(2, ceil(spread * (STANDARD_ERRORS * 100 / self.points) ** 2))
@@ -176,51 +177,53 @@ CLAIMS = (*NEURON_CLAIMS, MPR_CLAIM, *MULTI_BIT_CLAIMS)
 
 
 def studies(runs):
-    """The Study of each budget that can judge a claim, the one with most runs first."""
-    found = [Study(runs, budget) for budget, _ in Counter(run.budget for run in runs).most_common()]
-    return [study for study in found if any(claim.judged(study) for claim in CLAIMS)]
+    """Return the Study of each budget that can judge a claim, the one with most runs first."""
+    all_studies = [Study(runs, budget) for budget, _ in Counter(run.budget for run in runs).most_common()]
+    return [study for study in all_studies if any(claim.judged(study) for claim in CLAIMS)]
 
 
 def described(budget):
-    """A budget in words."""
+    """Return a budget in words."""
     widths = ", ".join(map(str, budget.widths))
     size = "" if budget.stride == 1 else ", maps halved"
     seen = "" if budget.augmentation == "none" else ", crop and flip"
-    precision = ("" if budget.half else ", float32") + (f", gradients of norm {budget.clip:g} at most" if budget.clip else "")
+    precision = "" if budget.half else ", float32"
+    optimizer = "" if budget.optimizer == "sgd" else ", Adam"
     return (f"{budget.network} ({widths}{size}), {budget.samples:,} images{seen}, {budget.epochs} epochs, batches "
-            f"of {budget.batch_size}, learning rate {budget.lr:g}{precision}")
+            f"of {budget.batch_size}, learning rate {budget.lr:g}{optimizer}{precision}")
 
 
 def rows(study):
-    """(claim, T, paper, here, runs, verdict, runs that the paper's difference needs) of each claim judged."""
-    found = []
+    """Return (claim, T, paper, here, runs, verdict, runs that the paper's difference needs) of each claim
+    judged."""
+    table = []
     for claim in CLAIMS:
         judged = claim.judged(study)
         if judged:
             word, difference = judged
             runs = " and ".join(str(len(study.cells[cell])) for cell in (claim.better, claim.worse))
-            found.append((claim.text, claim.better.timesteps, claim.paper(), difference, runs, word,
+            table.append((claim.text, claim.better.timesteps, claim.paper(), difference, runs, word,
                           claim.runs_needed(study) or "-"))
-    return found
+    return table
 
 
 HEAD = ("claim", "T", "paper, points", "here, points", "runs", "result", "runs needed")
 
 
 def markdown(head, rows):
-    """A table."""
+    """Return a table in Markdown."""
     return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head),
                       *("| " + " | ".join(map(str, row)) + " |" for row in rows)]) + "\n"
 
 
 def text(runs):
-    """All budgets, one table each."""
+    """Return a table of the claims at each budget."""
     parts = []
     for study in studies(runs):
-        found = rows(study)
-        counts = Counter(row[5] for row in found)
+        table = rows(study)
+        counts = Counter(row[5] for row in table)
         summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
-        parts.append(f"{described(study.budget)}: of {len(found)} claims {summary}.\n\n{markdown(HEAD, found)}")
+        parts.append(f"{described(study.budget)}: of {len(table)} claims {summary}.\n\n{markdown(HEAD, table)}")
     return "\n".join(parts)
 
 
@@ -231,10 +234,10 @@ def main(argv=None):
     args = p.parse_args(argv)
     if not args.runs.exists():
         p.error(f"no file {args.runs}: ablation.py writes one")
-    found = text(read(args.runs))
-    print(found or f"{args.runs}: no claim has runs of both its cells", end="" if found else "\n")
+    tables = text(read(args.runs))
+    print(tables or f"{args.runs}: no claim has runs of both its cells", end="" if tables else "\n")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("ablation_claims", main)

@@ -9,7 +9,7 @@ sqrt(s1^2 / n1 + s2^2 / n2), if a paper claims it; else it is said which is larg
 
 import argparse
 import csv
-import sys
+import io
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+import commands
 import shipped
 from ablation import CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Cell, read, read_membranes
 from ablation_claims import (CLAIMED, HEAD, MPR_CLAIM, MULTI_BIT_CLAIMS, NEURON_CLAIMS, OURS, STANDARD_ERRORS,
-                             TABLE_1, TABLE_2, TABLE_3, Claim, Found, Study, by_chance, described, evenness,
-                             markdown, rows, studies)
-from eventsim.statistics.membranes import rectified
+                             TABLE_1, TABLE_2, TABLE_3, Claim, Summary, Study, by_chance, described, markdown,
+                             rows, studies)
+from eventsim.model.rectifier import rectified
 from eventsim.storage import writing
 
 
@@ -30,13 +31,13 @@ from eventsim.storage import writing
 
 
 def neurons_section(study):
-    """Table 1."""
+    """Return the section on Table 1."""
     cells = []
     for t in (2, 4, 6, 8):
         for neuron in NEURONS:
             cell, (c10, c100) = Cell(neuron, t), TABLE_1[neuron, t]
             if study.has(cell):
-                cells.append((neuron, t, f"{c10:.2f} ({c100:.2f})", study.found(cell).percent(),
+                cells.append((neuron, t, f"{c10:.2f} ({c100:.2f})", study.summary(cell).percent(),
                               *_cost(study, cell)))
     findings = [(claim.text, claim.better.timesteps, claim.paper(), difference, word)
                 for claim in NEURON_CLAIMS for word, difference in _judged(claim, study)]
@@ -48,7 +49,7 @@ def neurons_section(study):
 
 
 def _judged(claim, study, words=CLAIMED):
-    """[(word, difference)], or [] where the study lacks a cell."""
+    """Return [(word, difference)], or [] where the study lacks a cell."""
     judged = claim.judged(study, words)
     return [] if judged is None else [judged]
 
@@ -57,26 +58,26 @@ COST = ("spikes", "synops", "additions", "seeds", "minutes")
 
 
 def _cost(study, cell):
-    """The columns COST of a cell."""
-    counts = (f"{study.found(cell, name).mean / 1e3:,.0f} k" for name in COST[:3])
+    """Return the columns COST of a cell."""
+    counts = (f"{study.summary(cell, name).mean / 1e3:,.0f} k" for name in COST[:3])
     return *counts, len(study.cells[cell]), f"{study.minutes([cell]):.1f}"
 
 
 def mpr_section(study):
-    """Tables 2 and 3, Figures 3 to 5."""
+    """Return the section on Tables 2 and 3 and Figures 3 to 5."""
     text = "## MPR (InfLoR-SNN, Tables 2 and 3, Figures 3 to 5)\n\n"
     cells = [Cell("SRIF", 4), Cell("SRIF+MPR", 4)]
     if not study.has(*cells):
         return text
     table = [(cell.neuron, f"{TABLE_2[cell.neuron][0]:.2f} ({TABLE_2[cell.neuron][1]:.2f})",
-              study.found(cell).percent(), *_cost(study, cell)) for cell in cells]
+              study.summary(cell).percent(), *_cost(study, cell)) for cell in cells]
     word, difference = MPR_CLAIM.judged(study)
-    before, after = (study.found(cells[1], name) for name in ("error", "rectified_error"))
+    before, after = (study.summary(cells[1], name) for name in ("error", "rectified_error"))
     return (text + "T = 4.\n\n"
             + markdown(("neuron", "paper, %", "here, %", *COST), table)
             + f"\n{MPR_CLAIM.text}: paper {MPR_CLAIM.paper()} points (ResNet19 +0.83; on CIFAR-100 +2.73 and "
-            f"+0.57), here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the second "
-            f"block, `{LAYER}`, before and after MPR, by eventsim on the exported nets and {N_MEMBRANES} "
+            f"+0.57), here {difference}: **{word}**.\n\nMean quantisation error (eq. 8) of the first layer of the "
+            f"second block, `{LAYER}`, before and after MPR, by eventsim on the exported nets and {N_MEMBRANES} "
             "held-out images:\n\n"
             + markdown(("", "paper", "here"), [
                 ("before", f"{TABLE_3[0]:.2f}", f"{before.mean:.3f} ± {before.deviation:.3f}"),
@@ -101,14 +102,14 @@ COMPARISONS = (  # that no paper makes
 )
 
 def bits_section(study):
-    """Accuracy and cost by bits, splits and re-stimulation."""
+    """Return the section on accuracy and cost by bits, splits and re-stimulation."""
     table = []
     for restimulation in (False, True):
         for m, n in SPLITS:
             cell = Cell(m=m, n=n, restimulation=restimulation)
             if study.has(cell):
-                table.append((m + n, f"{m} + {n}", "yes" if restimulation else "no", study.found(cell).percent(),
-                              _use(study.bit_use(cell)), f"{study.found(cell, 'evenness').mean:.2f}",
+                table.append((m + n, f"{m} + {n}", "yes" if restimulation else "no", study.summary(cell).percent(),
+                              _use(study.bit_use(cell)), f"{study.summary(cell, 'evenness').mean:.2f}",
                               *_cost(study, cell)))
     findings = [(claim.text, difference, word)
                 for claim in MULTI_BIT_CLAIMS for word, difference in _judged(claim, study)]
@@ -120,10 +121,10 @@ def bits_section(study):
             "\"full spikes emission across various bit levels\", and that experiments \"with our proposed "
             "method\" show \"consistent performance improvements\"; it gives no numbers to stand beside these. "
             "How neurons are re-stimulated is our reading (`trainer/neurons.py`). tdBN's scale is that of the "
-            "1-bit neuron in all cells, so fractional bits refine the range of one integer bit, and the values that "
-            "further integer bits stand for are seldom reached: 2 + 0, 3 + 0 and 4 + 0 differ little from 1 + 0 "
-            "for that reason.\n\nBit 0 is worth 2^-n. Evenness: entropy of which bit a set bit is, 1 where all "
-            "bits are set equally often.\n\n"
+            "1-bit neuron in all cells, so fractional bits refine the range of one integer bit, and the values "
+            "that further integer bits stand for are seldom reached: 2 + 0, 3 + 0 and 4 + 0 differ little from 1 "
+            "+ 0 for that reason.\n\nBit 0 is worth 2^-n. Evenness: entropy of which bit a set bit is, 1 where "
+            "all bits are set equally often.\n\n"
             + markdown(("bits", "m + n", "re-stimulated", "accuracy, %", "events with bit 0, 1, ... set, %",
                         "evenness", *COST), table)
             + "\n![Accuracy and use of the bits](bits.png)\n\n"
@@ -134,26 +135,26 @@ def bits_section(study):
 
 
 def best_for_additions(study):
-    """Which cells no cheaper one comes up to, in accuracy by additions."""
+    """Return in words which cells no cheaper one comes up to, in accuracy by additions."""
     cells = sorted((cell for cell in study.cells if cell.neuron == "SRIF"),
-                   key=lambda cell: study.found(cell, "additions").mean)
+                   key=lambda cell: study.summary(cell, "additions").mean)
     best = []
     for cell in cells:
-        if not best or study.found(cell).mean > study.found(best[-1]).mean:
+        if not best or study.summary(cell).mean > study.summary(best[-1]).mean:
             best.append(cell)
     if len(best) < 2:
         return ""
-    table = [(f"{study.found(cell, 'additions').mean / 1e3:,.0f} k", cell.timesteps, f"{cell.m} + {cell.n}",
-              "yes" if cell.restimulation else "no", study.found(cell).percent()) for cell in best]
-    single = max((cell for cell in cells if cell.m + cell.n == 1), key=lambda cell: study.found(cell).mean)
-    additions, accuracy = study.found(single, "additions").mean, study.found(single).mean
-    cheaper = next((cell for cell in cells if study.found(cell).mean >= accuracy), single)
+    table = [(f"{study.summary(cell, 'additions').mean / 1e3:,.0f} k", cell.timesteps, f"{cell.m} + {cell.n}",
+              "yes" if cell.restimulation else "no", study.summary(cell).percent()) for cell in best]
+    single = max((cell for cell in cells if cell.m + cell.n == 1), key=lambda cell: study.summary(cell).mean)
+    additions, accuracy = study.summary(single, "additions").mean, study.summary(single).mean
+    cheaper = next((cell for cell in cells if study.summary(cell).mean >= accuracy), single)
     words = "" if cheaper == single else (
         f" The best 1-bit cell, T = {single.timesteps}, takes {additions / 1e3:,.0f} k additions for "
         f"{100 * accuracy:.2f} %; {cheaper.m} + {cheaper.n} bits in {cheaper.timesteps} steps give "
-        f"{100 * study.found(cheaper).mean:.2f} % for {study.found(cheaper, 'additions').mean / 1e3:,.0f} k.")
-    return ("\nThe best split for a given number of additions: of all SRIF cells (T = 2 to 8), those that no cell with "
-            f"fewer additions comes up to, by their means.{words}\n\n"
+        f"{100 * study.summary(cheaper).mean:.2f} % for {study.summary(cheaper, 'additions').mean / 1e3:,.0f} k.")
+    return ("\nThe best split for a given number of additions: of all SRIF cells (T = 2 to 8), those that no cell "
+            f"with fewer additions comes up to, by their means.{words}\n\n"
             + markdown(("additions", "T", "m + n", "re-stimulated", "accuracy, %"), table))
 
 
@@ -165,7 +166,7 @@ def _use(shares):
 
 
 def read_conversion(path=RESULTS / "conversion.csv", epochs=None):
-    """Conversion of the rows with so many epochs, by default with as many as most have."""
+    """Return the Conversion of the rows with so many epochs, by default with as many as most have."""
     rows = []
     if path.exists():
         with open(path, newline="") as file:
@@ -188,8 +189,8 @@ class Conversion:
 
     @property
     def ann(self):
-        """Found of the network that is converted."""
-        return Found.of(self.accuracies[0, 0])
+        """The Summary of the network that is converted."""
+        return Summary.of(self.accuracies[0, 0])
 
     @property
     def steps(self):
@@ -201,23 +202,23 @@ class Conversion:
         """All B."""
         return sorted({b for _, b in self.accuracies} - {0})
 
-    def found(self, t, b):
-        """Found of a conversion, or None."""
-        return Found.of(self.accuracies[t, b]) if (t, b) in self.accuracies else None
+    def summary(self, t, b):
+        """Return the Summary of a conversion, or None."""
+        return Summary.of(self.accuracies[t, b]) if (t, b) in self.accuracies else None
 
 
 def conversion_section(conversion):
-    """Accuracy of converted networks by (T, B)."""
+    """Return the section on the accuracy of converted networks by (T, B)."""
     text = "## ANN to SNN (`examples/conversion_sweep.py`)\n\n"
     if not conversion.accuracies:
         return text
-    found = {(t, b): conversion.found(t, b) for t in conversion.steps for b in conversion.bits}
-    rows = [(t, *("-" if found[t, b] is None else found[t, b].percent() for b in conversion.bits))
+    summaries = {(t, b): conversion.summary(t, b) for t in conversion.steps for b in conversion.bits}
+    rows = [(t, *("-" if summaries[t, b] is None else summaries[t, b].percent() for b in conversion.bits))
             for t in conversion.steps]
     return (text + "A VGG of ReLU with average pools (widths 16, 32, 64; two convolutions of each), trained on "
             f"45,000 images for {conversion.epochs} epochs (batches of 64, learning rate 0.1 falling to 0, crop "
-            "and flip), then converted without training to IF neurons of B bits and T steps; held-out accuracy, %, "
-            f"{conversion.ann.n} seeds. **The ANN: {conversion.ann.percent()}.**\n\n"
+            "and flip), then converted without training to IF neurons of B bits and T steps; held-out accuracy, "
+            f"%, {conversion.ann.n} seeds. **The ANN: {conversion.ann.percent()}.**\n\n"
             + markdown(("T", *(f"B = {b}" for b in conversion.bits)), rows)
             + "\n![Accuracy by T and B](conversion.png)\n")
 
@@ -226,7 +227,7 @@ def conversion_section(conversion):
 
 
 def figures_3_4():
-    """phi, and 100,000 numbers from N(1/2, 1) before and after."""
+    """Draw phi, and 100,000 numbers from N(1/2, 1) before and after it."""
     figure = Figure((10, 3), layout="constrained")
     left, *others = figure.subplots(1, 3)
     u = np.linspace(-2, 3, 501)
@@ -241,7 +242,7 @@ def figures_3_4():
 
 
 def figure_5(membranes):
-    """Histograms of a layer's membranes before and after MPR. membranes: see `ablation.read_membranes`."""
+    """Draw histograms of a layer's membranes before and after MPR. membranes: see `ablation.read_membranes`."""
     low, high, *counts = np.array(membranes).T
     inside = np.isfinite(low) & np.isfinite(high)
     figure = Figure((8, 3), layout="constrained")
@@ -255,15 +256,15 @@ def figure_5(membranes):
 
 
 def neurons_figure(study):
-    """Accuracy by steps, the paper's beside ours."""
+    """Draw the accuracy by steps, the paper's beside ours."""
     figure = Figure((8, 3), layout="constrained")
     theirs, ours = figure.subplots(1, 2)
     for i, neuron in enumerate(NEURONS):
         steps = [t for t in (2, 4, 6, 8) if study.has(Cell(neuron, t))]
-        found = [study.found(Cell(neuron, t)) for t in steps]
+        summaries = [study.summary(Cell(neuron, t)) for t in steps]
         theirs.plot((2, 4, 6, 8), [TABLE_1[neuron, t][0] for t in (2, 4, 6, 8)], "os^"[i] + "-", label=neuron)
-        ours.errorbar(np.array(steps) + 0.08 * (i - 1), [100 * f.mean for f in found],
-                      [100 * f.deviation for f in found], fmt="os^"[i] + "-", capsize=3, label=neuron)
+        ours.errorbar(np.array(steps) + 0.08 * (i - 1), [100 * f.mean for f in summaries],
+                      [100 * f.deviation for f in summaries], fmt="os^"[i] + "-", capsize=3, label=neuron)
     theirs.set(title="paper: ResNet20, 400 epochs", xlabel="steps", ylabel="CIFAR-10 test accuracy, %")
     ours.set(title="here", xlabel="steps", ylabel="held-out accuracy, %")
     theirs.legend()
@@ -271,15 +272,15 @@ def neurons_figure(study):
 
 
 def bits_figure(study):
-    """Accuracy by bits with n = bits - 1, with and without re-stimulation; use of the bits."""
+    """Draw the accuracy by bits with n = bits - 1, with and without re-stimulation, and the use of the bits."""
     figure = Figure((9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     for i, restimulation in enumerate((False, True)):
         cells = [cell for cell in (Cell(n=n, restimulation=restimulation) for n in range(4)) if study.has(cell)]
-        found = [study.found(cell) for cell in cells]
+        summaries = [study.summary(cell) for cell in cells]
         label = "re-stimulated" if restimulation else "plain"
-        left.errorbar([1 + cell.n + 0.03 * i for cell in cells], [100 * f.mean for f in found],
-                      [100 * f.deviation for f in found], fmt="os"[i] + "-", capsize=3, label=label)
+        left.errorbar([1 + cell.n + 0.03 * i for cell in cells], [100 * f.mean for f in summaries],
+                      [100 * f.deviation for f in summaries], fmt="os"[i] + "-", capsize=3, label=label)
     cells = [Cell(n=n, restimulation=r) for n in range(4) for r in (False, True)]
     for x, cell in enumerate(cells):
         if study.has(cell):
@@ -297,12 +298,12 @@ def bits_figure(study):
 
 
 def conversion_figure(conversion):
-    """Accuracy by steps, a line for each number of bits."""
+    """Draw the accuracy by steps, a line for each number of bits."""
     figure = Figure((5, 3), layout="constrained")
     axes = figure.subplots()
     for b in conversion.bits:
         steps = [t for t in conversion.steps if (t, b) in conversion.accuracies]
-        values = [conversion.found(t, b) for t in steps]
+        values = [conversion.summary(t, b) for t in steps]
         axes.errorbar(steps, [100 * v.mean for v in values], [100 * v.deviation for v in values], fmt="o-",
                       capsize=3, label=f"{b} bit{'s' * (b > 1)}")
     axes.axhline(100 * conversion.ann.mean, color="grey", linestyle=":", label="ANN")
@@ -317,37 +318,38 @@ def conversion_figure(conversion):
 
 
 def other_budgets(runs):
-    """Cells and claims of every budget but the one of the page."""
-    others = studies(runs)[1:]
+    """Return the section on the cells and claims of every budget but that of the page."""
+    page = Study(runs).budget
+    others = [study for study in studies(runs) if study.budget != page]
     if not others:
         return ""
     return "\n".join(["## The claims at other budgets\n", *map(budget_section, others)])
 
 
 def budget_section(study):
-    """What a budget was, its cells, and the claims that they can judge."""
-    found = rows(study)
-    counts = Counter(row[5] for row in found)
+    """Return in words what a budget was, its cells, and the claims that they can judge."""
+    table = rows(study)
+    counts = Counter(row[5] for row in table)
     summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
-    return (f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours. Of {len(found)} claims: "
+    return (f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours. Of {len(table)} claims: "
             f"{summary}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_unlearnt(study)}{_errors(study)}"
-            f"{markdown(HEAD, found)}")
+            f"{markdown(HEAD, table)}")
 
 
 def _unlearnt(study):
-    """Runs that have stayed near chance, in words; "" where all have learnt."""
-    found = []
+    """Return in words which runs have stayed near chance; "" where all have learnt."""
+    cells = []
     for cell, runs in study.cells.items():
         n = sum(run.accuracy < NEAR_CHANCE for run in runs)
         if n:
             again = ", re-stimulated" if cell.restimulation else ""
-            found.append(f"{cell.neuron} with T = {cell.timesteps} and {cell.m} + {cell.n} bits{again} "
+            cells.append(f"{cell.neuron} with T = {cell.timesteps} and {cell.m} + {cell.n} bits{again} "
                          f"({n} of {len(runs)})")
-    if not found:
+    if not cells:
         return ""
-    return (f"**Runs that did not learn** (below {100 * NEAR_CHANCE:.0f} %, chance being 10): {'; '.join(sorted(found))}. "
-            "They are in the means and deviations; a claim about their cells says that, not what these neurons reach once "
-            "they learn.\n\n")
+    return (f"**Runs that did not learn** (below {100 * NEAR_CHANCE:.0f} %, chance being 10): "
+            f"{'; '.join(sorted(cells))}. They are in the means and deviations; a claim about their cells says "
+            "that, not what these neurons reach once they learn.\n\n")
 
 
 NEAR_CHANCE = 0.15  # accuracy of a run that did not learn ten classes
@@ -355,37 +357,41 @@ CELL_HEAD = ("neuron", "T", "m + n", "re-stimulated", "paper, %", "here, %", *CO
 
 
 def _cell_rows(study):
-    """A row of the table of each cell of the study that was run, in the study's order."""
-    found = []
+    """Return a row of the table for each cell that was run, in the study's order."""
+    table = []
     for cell in dict.fromkeys(cell for part in CELLS.values() for cell in part):
         if study.has(cell):
             single = cell.m + cell.n == 1 and not cell.restimulation
             paper = TABLE_2.get(cell.neuron) if "MPR" in cell.neuron else TABLE_1[cell.neuron, cell.timesteps]
-            found.append((cell.neuron, cell.timesteps, f"{cell.m} + {cell.n}", "yes" if cell.restimulation else "no",
-                          f"{paper[0]:.2f}" if single else "-", study.found(cell).percent(), *_cost(study, cell)))
-    return found
+            table.append((cell.neuron, cell.timesteps, f"{cell.m} + {cell.n}",
+                          "yes" if cell.restimulation else "no",
+                          f"{paper[0]:.2f}" if single else "-", study.summary(cell).percent(),
+                          *_cost(study, cell)))
+    return table
 
 
 def _errors(study):
-    """Mean quantisation error before and after MPR, in words; "" where no cell has MPR."""
+    """Return in words the mean quantisation error before and after MPR; "" where no cell has MPR."""
     if not study.has(MPR_CLAIM.better):
         return ""
-    before, after = (study.found(MPR_CLAIM.better, name) for name in ("error", "rectified_error"))
+    before, after = (study.summary(MPR_CLAIM.better, name) for name in ("error", "rectified_error"))
     return (f"Mean quantisation error of `{LAYER}`: {before.mean:.3f} ± {before.deviation:.3f} before MPR, "
             f"{after.mean:.3f} ± {after.deviation:.3f} after, {before.mean / after.mean:.1f} times less "
             f"(paper: {TABLE_3[0]}, {TABLE_3[1]}).\n\n")
 
 
 def text(study, conversion, more=()):
-    """The page: results/README.md. more: further sections."""
+    """Return the page, results/README.md. more: further sections."""
     b = study.budget
     hours = study.minutes([cell for part in CELLS.values() for cell in part]) / 60
     widths = ", ".join(map(str, b.widths))
     head = f"""# Results of the ablations
 
 Written by `python examples/ablation_report.py` from `runs.csv`, `membranes.csv`, `conversion.csv` and
-`shipped.json`; these by `python examples/ablation.py FOLDER` (more seeds of some cells by `--only mpr restimulation
---seeds N`), `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version) and `python examples/shipped.py
+`shipped.json`; these by `python examples/ablation.py FOLDER` (more seeds of some cells by \
+`--only mpr restimulation
+--seeds N`), `python examples/conversion_sweep.py FOLDER` (CIFAR-10, binary version) and \
+`python examples/shipped.py
 DATASETS`. `python examples/ablation_claims.py` prints the claims at each budget. Our numbers come from there,
 InfLoR-SNN's from its tables.
 
@@ -428,7 +434,9 @@ def write(study, conversion, membranes, folder=RESULTS, more=()):
     if conversion.accuracies:
         pictures["conversion"] = conversion_figure(conversion)
     for name, figure in pictures.items():
-        figure.savefig(folder / f"{name}.png", dpi=110, metadata={"Software": None})
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
+        writing.write_file(folder / f"{name}.png", file.getvalue())
 
 
 def main(argv=None):
@@ -443,9 +451,9 @@ def main(argv=None):
 
 
 def further(runs):
-    """The sections that are not of the page's budget."""
+    """Return the sections that are not of the page's budget."""
     return other_budgets(runs), shipped.section(shipped.read())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("ablation_report", main)

@@ -15,7 +15,6 @@ its neurons fire at the wanted rate.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+import commands
 import eventsim
 from eventsim import (
     AvgPool, BatchNorm, Conv2d, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout, Simulator,
@@ -300,19 +300,21 @@ def _peak_megabytes():
 
 def _alone(function, *arguments):
     """Call in a fresh process, so that its memory is its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), commands.end_on_interrupt) as pool:
         return pool.submit(function, *arguments).result()
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("networks", nargs="*", default=[], metavar="NETWORK", help=", ".join(NETWORKS))
-    parser.add_argument("--images", type=int, default=5, help="random images to run (default 5)")
+    parser.add_argument("--images", type=commands.POSITIVE, default=5, help="random images to run (default 5)")
     parser.add_argument("--save", type=Path, help="folder in which to keep the model files")
     args = parser.parse_args(argv)
     unknown = set(args.networks) - set(NETWORKS)
     if unknown:
         parser.error(f"unknown network {', '.join(sorted(unknown))}; there are {', '.join(NETWORKS)}")
+    if args.save is not None and not args.save.is_dir():
+        parser.error(f"--save {args.save}: there is no such folder")
     print(f"{'network':<10}{'neurons':>9}{'weights':>9}{'additions':>11}{'dense MACs':>12}"
           f"{'firing rate':>22}  precision{'load':>8}{'lower':>8}{'s/image':>9}{'peak MB':>9}")
     with tempfile.TemporaryDirectory() as folder:
@@ -337,4 +339,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("deep_networks", main)

@@ -4,8 +4,8 @@
 
 Networks of snnTorch, SpikingJelly, norse and sinabs, of whichever is installed, are made with random weights and
 exported by `eventsim.from_torch` with a few samples. Then the network runs on fresh samples in its own code, in
-float32, its spikes seen by plain forward hooks; and eventsim runs the model in float32. Where a deep network's spikes
-part there, as one membrane within rounding of its threshold is enough for, both are run in float64, too.
+float32, its spikes seen by plain forward hooks; and eventsim runs the model in float32. Where a deep network's
+spikes part there, as one membrane within rounding of its threshold is enough for, both are run in float64, too.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import commands
 import eventsim
 
 STEPS = 10
@@ -276,7 +277,8 @@ def spikingjelly_cases():
     def sew():
         from spikingjelly.activation_based.model import sew_resnet
 
-        net = sew_resnet.sew_resnet18(pretrained=False, cnf="ADD", spiking_neuron=neuron.IFNode, num_classes=10, **options)
+        net = sew_resnet.sew_resnet18(
+            pretrained=False, cnf="ADD", spiking_neuron=neuron.IFNode, num_classes=10, **options)
         steps.set_step_mode(net, "m")
         return net, uniform(3, 64, 64), {"timesteps": 4}
 
@@ -284,7 +286,8 @@ def spikingjelly_cases():
     def vgg():
         from spikingjelly.activation_based.model import spiking_vgg
 
-        net = spiking_vgg.spiking_vgg11_bn(pretrained=False, spiking_neuron=neuron.IFNode, num_classes=10, **options)
+        net = spiking_vgg.spiking_vgg11_bn(
+            pretrained=False, spiking_neuron=neuron.IFNode, num_classes=10, **options)
         steps.set_step_mode(net, "m")
         return net, uniform(3, 32, 32), {"timesteps": 4}
 
@@ -297,8 +300,9 @@ def _chain_spikingjelly(layer, kind, make, reset, v_reset, mode):
 
         net = nn.Sequential(
             layer.Conv2d(1, 6, 3, bias=False, step_mode=mode), layer.BatchNorm2d(6, step_mode=mode), neurons(),
-            layer.MaxPool2d(2, step_mode=mode), layer.Flatten(step_mode=mode), layer.Linear(54, 30, step_mode=mode),
-            neurons(), layer.Linear(30, 20, step_mode=mode), neurons(), layer.VotingLayer(5, step_mode=mode),
+            layer.MaxPool2d(2, step_mode=mode), layer.Flatten(step_mode=mode),
+            layer.Linear(54, 30, step_mode=mode), neurons(), layer.Linear(30, 20, step_mode=mode), neurons(),
+            layer.VotingLayer(5, step_mode=mode),
         )
         net[1].running_mean.uniform_(-0.1, 0.1)
         net[1].running_var.uniform_(0.02, 0.1)
@@ -313,7 +317,8 @@ def norse_cases():
     import norse.torch as norse
 
     def parameters(v_leak=0.0):
-        return norse.LIFParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.3), v_leak=torch.tensor(v_leak))
+        return norse.LIFParameters(
+            tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.3), v_leak=torch.tensor(v_leak))
 
     for last in ("LIF", "LI"):
         @case("norse", f"SequentialState to {last}", "hard")
@@ -394,8 +399,8 @@ def measure(one: Case) -> Dict:
     equal, total, layers = _compared(model, net, fresh, options, "float32")
     row = {"equal": equal, "spikes": total, "layers": layers, "seconds": round(seconds, 1)}
     if equal < total:
-        row["equal in float64"], row["spikes in float64"], _ = _compared(model, net.double(), fresh.double(), options,
-                                                                         "float64")
+        row["equal in float64"], row["spikes in float64"], _ = _compared(
+            model, net.double(), fresh.double(), options, "float64")
     return row
 
 
@@ -441,12 +446,13 @@ def network_spikes(net, x, options, steps):
         _call(net, x, options, steps)
     for handle in handles:
         handle.remove()
-    return {_named(name, modules[name]): _joined(values, modules[name], len(x), steps) for name, values in found.items()
-            if _fires(modules[name])}
+    return {_named(name, modules[name]): _joined(values, modules[name], len(x), steps)
+            for name, values in found.items() if _fires(modules[name])}
 
 
 def _fires(module):
-    return type(module).__name__ not in ("LI", "LICell", "ExpLeak") and getattr(module, "kernel_size", None) is None
+    return (type(module).__name__ not in ("LI", "LICell", "ExpLeak")
+            and getattr(module, "kernel_size", None) is None)
 
 
 def _named(path, module):
@@ -501,11 +507,13 @@ def collect():
 
 
 def main(arguments=None):
-    """The command; returns 0 where every network was exported and its spikes are equal, all of them or in float64."""
+    """The command; returns 0 where every network was exported and its spikes are equal, all of them or in
+    float64."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", help="only cases whose row holds one of these texts")
     parser.add_argument("--json", metavar="FILE", help="write the rows as JSON")
     options = parser.parse_args(arguments)
+    commands.check_folder(options.json, "--json")
     warnings.simplefilter("ignore")
     for name in collect():
         print(f"not installed: {name}", file=sys.stderr)
@@ -534,4 +542,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("from_torch_table", main)

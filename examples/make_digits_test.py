@@ -8,11 +8,11 @@ the same versions of scikit-learn, h5py and HDF5.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import h5py
 
+import commands
 from trainer.digits import load_split
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +22,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "digits_test.h5")
     args = parser.parse_args(argv)
+    commands.check_folder(args.output, "--output")
     _, (x, y) = load_split()
     with h5py.File(args.output, "w") as file:
         for name, array in (("x", x), ("y", y)):
@@ -31,4 +32,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("make_digits_test", main)

@@ -10,12 +10,12 @@ DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with th
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
 stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it, and cifar10 in three stages, the last two
 taught by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS
-and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained in
-float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes results/energy.json:
-what the test samples cost, event by event and as a matched dense network, by eventsim/costs/energy.py; it needs no
-PyTorch. `ann` trains a ReLU network of the layers of each model (anns.py) and writes results/ann.json: accuracy,
-additions and energy of the one beside accuracy, MACs and energy of the other; with --known, accuracies of ANNs are
-those that are written there, and nothing is trained.
+and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained
+in float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes
+results/energy.json: what the test samples cost, event by event and as a matched dense network, by
+eventsim/costs/energy.py; it needs no PyTorch. `ann` trains a ReLU network of the layers of each model (anns.py)
+and writes results/ann.json: accuracy, additions and energy of the one beside accuracy, MACs and energy of the
+other; with --known, accuracies of ANNs are those that are written there, and nothing is trained.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+import commands
 import eventsim
 from eventsim.storage import writing
 from eventsim.text import joule
@@ -89,19 +90,19 @@ def train_taught(name, datasets, checkpoints):
 
 
 def checkpoint(folder, name):
-    """Where a network is kept."""
+    """Return where a network is kept."""
     return Path(folder) / f"{name}.pt"
 
 
 def verify(name, datasets, checkpoints):
-    """What all test samples show of one model, as plain data."""
+    """Return what all test samples show of one model, as plain data."""
     folder = Path(datasets) / FOLDERS[MODELS[name][0]]
     return verify_file(DATA / f"{name}.h5", MODELS[name][0], folder, checkpoint(checkpoints, name))
 
 
 def verify_file(path, data_name, folder, kept, limit=None):
-    """What the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of the
-    data set. kept: the checkpoint of its training."""
+    """Return what the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of
+    the data set. kept: the checkpoint of its training."""
     import torch
 
     from trainer.data import open_data
@@ -114,84 +115,84 @@ def verify_file(path, data_name, folder, kept, limit=None):
     net = trained_network(model, kept, data)
     if limit is not None:
         data.test = data.test.part(np.arange(min(limit, len(data.test))))
-    found = compare(model, data.test, net, progress=True).as_json()
-    found["bytes"] = Path(path).stat().st_size
-    found["accuracy"] = {p: accuracy(model, data.test, p) for p in ("float64", "float32", "int8")}
-    return found
+    verified = compare(model, data.test, net, progress=True).as_json()
+    verified["bytes"] = Path(path).stat().st_size
+    verified["accuracy"] = {p: accuracy(model, data.test, p) for p in ("float64", "float32", "int8")}
+    return verified
 
 
-def row(name, found):
-    """The row of data/README.md for a model and what `verify` found of it."""
+def row(name, verified):
+    """Return the row of data/README.md for a model and what `verify` gives of it."""
     model = eventsim.load(DATA / f"{name}.h5")
     settings = json.loads(model.provenance["settings"])
-    held = float(model.provenance["accuracy_held_out"].split()[0])
+    held_out = float(model.provenance["accuracy_held_out"].split()[0])
     m, n = settings["bits"]
     neurons = f"{settings['neuron']}, {m} + {n} bit{'s' * (m + n > 1)}"
     neurons += ", re-stimulated" * settings["restimulation"]
-    float32, int8 = (found["accuracy"][precision] for precision in ("float32", "int8"))
+    float32, int8 = (verified["accuracy"][precision] for precision in ("float32", "int8"))
     cells = (f"`{name}.h5`", SETS[settings["data"]], settings["network"], neurons, settings["timesteps"],
-             f"{settings['epochs']:g}", f"{100 * held:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
-             f"{100 * (int8 - float32):+.2f}", f"{found['levels']:,}",
-             f"{len(found['trained_different'])} of {found['samples']:,}")
+             f"{settings['epochs']:g}", f"{100 * held_out:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
+             f"{100 * (int8 - float32):+.2f}", f"{verified['levels']:,}",
+             f"{len(verified['trained_different'])} of {verified['samples']:,}")
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def energy(name, data):
-    """What a model costs on a data set, in joule per sample, by precision; and the file's SHA-256."""
+    """Return what a model costs on a data set, in joule per sample, by precision; and the file's SHA-256."""
     path = DATA / f"{name}.h5"
-    found = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    energies = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     for precision in ("float32", "int8"):
         total = eventsim.evaluate(eventsim.Simulator(eventsim.load(path), precision), data).energy.total
-        found[precision] = {"events": total.total, "dense": total.ann_total}
-    return found
+        energies[precision] = {"events": total.total, "dense": total.ann_total}
+    return energies
 
 
-def energy_row(name, found):
-    """The row of data/README.md for what `energy` found of a model."""
+def energy_row(name, energies):
+    """Return the row of data/README.md for what `energy` gives of a model."""
     cells = []
     for precision in ("float32", "int8"):
-        events, dense = found[precision]["events"], found[precision]["dense"]
+        events, dense = energies[precision]["events"], energies[precision]["dense"]
         cells += [joule(events), joule(dense), f"{events / dense:.2f}"]
     return f"| `{name}.h5` | " + " | ".join(cells) + " |"
 
 
 def write_energies(datasets):
     """Run all test samples of all models and write results/energy.json; print the rows of data/README.md."""
-    found = {name: energy(name, data) for name, data in test_samples(datasets).items()}
-    write(ENERGIES, found)
-    for name in found:
-        print(energy_row(name, found[name]))
+    energies = {name: energy(name, data) for name, data in test_samples(datasets).items()}
+    write(ENERGIES, energies)
+    for name in energies:
+        print(energy_row(name, energies[name]))
 
 
 def test_samples(datasets):
-    """Where the test samples of each model are."""
+    """Return where the test samples of each model are, by name."""
     return {"digits": DATA / "digits_test.h5",
             **{name: Path(datasets) / FOLDERS[settings[0]] for name, settings in MODELS.items()}}
 
 
 def write_beside_anns(datasets, checkpoints, names, known=False):
-    """Train what is not there, measure, and write results/ann.json; print the rows of data/README.md. known: take the
-    accuracies of ANNs from there."""
+    """Train what is not there, measure, and write results/ann.json; print the rows of data/README.md. known: take
+    the accuracies of ANNs from there."""
     import anns
 
-    found = known_anns()
+    comparisons = known_anns()
     Path(checkpoints).mkdir(parents=True, exist_ok=True)
     for name, test in test_samples(datasets).items():
         if name in names:
-            accuracies = found[name]["ann"]["accuracy"] if known else None
-            found[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints, accuracies)
-            write(BESIDE_ANNS, found)
-            print(anns.row(name, found[name]), file=sys.stderr)
+            accuracies = comparisons[name]["ann"]["accuracy"] if known else None
+            comparisons[name] = anns.measure(name, DATA / f"{name}.h5", test, test, checkpoints, accuracies)
+            write(BESIDE_ANNS, comparisons)
+            print(anns.row(name, comparisons[name]), file=sys.stderr)
 
 
 def known_anns():
-    """What results/ann.json says."""
-    return json.loads(BESIDE_ANNS.read_text()) if BESIDE_ANNS.exists() else {}
+    """Return what results/ann.json says, by model."""
+    return commands.read_json(BESIDE_ANNS)
 
 
-def write(path, found):
+def write(path, results):
     """Write results."""
-    writing.write_file(path, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
+    writing.write_file(path, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
 
 
 def main(argv=None):
@@ -225,23 +226,23 @@ def main(argv=None):
                if not checkpoint(args.checkpoints, name).exists()]
     if missing:
         p.error(f"no {', '.join(missing)}: verify compares with the network as trained; `train` keeps it there")
-    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = commands.read_json(RESULTS)
     for name in names:
-        found[name] = verify(name, args.datasets, args.checkpoints)
-        write(RESULTS, found)
-        print(row(name, found[name]), file=sys.stderr)
-    print(json.dumps({name: found[name] for name in names}))
-    return int(any(wrong(found[name]) for name in names))
+        results[name] = verify(name, args.datasets, args.checkpoints)
+        write(RESULTS, results)
+        print(row(name, results[name]), file=sys.stderr)
+    print(json.dumps({name: results[name] for name in names}))
+    return int(any(wrong(results[name]) for name in names))
 
 
-def wrong(found):
-    """Whether a model does not compute what PyTorch computes with its weights, or other than it was trained
+def wrong(verified):
+    """Return whether a model does not compute what PyTorch computes with its weights, or other than it was trained
     for more than rounding explains or for more than 0.1 % of the samples."""
-    trained = found["trained_different"]
-    return bool(found["levels_different"] or found["predictions_different"]
-                or len(trained) > found["samples"] / 1000
+    trained = verified["trained_different"]
+    return bool(verified["levels_different"] or verified["predictions_different"]
+                or len(trained) > verified["samples"] / 1000
                 or any(abs(first["distance"]) > ROUNDING for first in trained))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("models", main)

@@ -7,9 +7,11 @@
     python examples/papers.py join OUT net.pt                      the pieces, checked by SHA-256
     python examples/papers.py export net.pt FOLDER net.h5          eventsim's file, proved over the test set
 
-FOLDER: with the binary version of CIFAR-10. Only pack and export need eventsim; the GPU's machine needs PyTorch
-and examples/ alone. `gpu` says on each line, in JSON, what happened; it ends with 0 when the training is done, with
-3 when its minutes are over, and saves first when it is told to end (SIGTERM).
+FOLDER holds the binary version of CIFAR-10. The two files that `pack` writes do not travel together where a call
+takes 64 MiB along: bring each by a call of its own, into the same folder PARTS. Only `pack` and `export` need
+eventsim; the GPU's machine needs PyTorch and examples/ alone. `gpu` prints what happens, a line of JSON each; it
+ends with 0 when the training is done, with 3 when its minutes are over or it is told to end (SIGTERM, Ctrl-C), and
+saves first.
 """
 
 import argparse
@@ -20,7 +22,12 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
+
+import commands
+from commands import ABOVE_0, AT_LEAST_0, NATURAL, POSITIVE
+from trainer.errors import TrainerError
 
 ROOT = Path(__file__).resolve().parent
 MEBIBYTE = 1 << 20
@@ -31,7 +38,7 @@ FIXED = {"surrogate": "rectangle", "width": 2.0, "samples": None, "convert": Non
 
 
 def parser():
-    """The parser of the command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = p.add_subparsers(dest="command", required=True)
     pack = commands.add_parser("pack", help="a data set for the GPU's machine, in files of limited size")
@@ -39,7 +46,7 @@ def parser():
     pack.add_argument("parts", help="folder to write to")
     pack.add_argument("--data", choices=("cifar10", "cifar100", "mnist"), default="cifar10",
                       help="default cifar10")
-    pack.add_argument("--limit", type=float, default=52.0, help="MiB of a file (default 52)")
+    pack.add_argument("--limit", type=ABOVE_0, default=52.0, help="MiB of a file (default 52)")
     _gpu(commands.add_parser("gpu", help="train, within a time"))
     join = commands.add_parser("join", help="pieces that were carried here to one checkpoint")
     join.add_argument("pieces", help="folder that was given to gpu as --carry, or a checkpoint of STATE")
@@ -48,7 +55,7 @@ def parser():
     export.add_argument("checkpoint", help="that join wrote")
     export.add_argument("folder", help="with the data set's official files")
     export.add_argument("output", help="file to write (.h5)")
-    export.add_argument("--limit", type=int, help="prove it over so many test samples only (default: all)")
+    export.add_argument("--limit", type=POSITIVE, help="prove it over so many test samples only (default: all)")
     return p
 
 
@@ -57,62 +64,66 @@ def _gpu(p):
     p.add_argument("state", help="folder for the checkpoint and the log")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint, or else from the pieces")
     time_ = p.add_argument_group("time")
-    time_.add_argument("--minutes", type=float, default=8.5, help="of this command (default 8.5)")
-    time_.add_argument("--total", type=float, help="minutes of all commands together (default: as --minutes)")
-    time_.add_argument("--measure", type=float, default=20.0,
+    time_.add_argument("--minutes", type=AT_LEAST_0, default=8.5, help="of this command (default 8.5)")
+    time_.add_argument("--total", type=ABOVE_0, help="minutes of all commands together (default: as --minutes; "
+                       "with --resume, as before)")
+    time_.add_argument("--measure", type=AT_LEAST_0, default=20.0,
                        help="seconds of steps by which the epochs are chosen (default 20)")
-    time_.add_argument("--every", type=float, default=60.0, help="seconds between checkpoints (default 60)")
+    time_.add_argument("--every", type=AT_LEAST_0, default=60.0, help="seconds between checkpoints (default 60)")
     carry = p.add_argument_group("what is carried away")
     carry.add_argument("--carry", help="folder for pieces of the checkpoint and the log")
-    carry.add_argument("--piece", type=float, default=15.0, help="MiB of a piece (default 15)")
-    carry.add_argument("--most", type=float, default=60.0, help="MiB of all pieces (default 60)")
+    carry.add_argument("--piece", type=ABOVE_0, default=15.0, help="MiB of a piece (default 15)")
+    carry.add_argument("--most", type=ABOVE_0, default=60.0, help="MiB of all pieces (default 60)")
     _network(p.add_argument_group("network"))
     recipe = p.add_argument_group("recipe")
-    recipe.add_argument("--epochs", type=int, default=0, help="default: as many as fit")
-    recipe.add_argument("--batch-size", type=int, default=512, help="default 512")
-    recipe.add_argument("--lr", type=float, default=0.2, help="the largest (default 0.2)")
-    recipe.add_argument("--weight-decay", type=float, default=5e-4, help="default 5e-4")
-    recipe.add_argument("--warm-up", type=float, default=2.0, help="epochs (default 2)")
-    recipe.add_argument("--smoothing", type=float, default=0.1, help="of labels (default 0.1)")
-    recipe.add_argument("--average", type=float, default=2.0, help="epochs that the moving average of the weights "
-                        "looks back (default 2)")
+    recipe.add_argument("--epochs", type=NATURAL, default=0, help="default: as many as fit")
+    recipe.add_argument("--batch-size", type=POSITIVE, default=512, help="default 512")
+    recipe.add_argument("--lr", type=AT_LEAST_0, default=0.2, help="the largest (default 0.2)")
+    recipe.add_argument("--weight-decay", type=AT_LEAST_0, default=5e-4, help="default 5e-4")
+    recipe.add_argument("--warm-up", type=AT_LEAST_0, help="epochs in which the learning rate rises (default 2, "
+                        "but at most half of --epochs)")
+    recipe.add_argument("--smoothing", type=commands.number(most=1), default=0.1, help="of labels (default 0.1)")
+    recipe.add_argument("--average", type=AT_LEAST_0, default=2.0, help="epochs that the moving average of the "
+                        "weights looks back (default 2)")
     recipe.add_argument("--augmentation", choices=("none", "simple", "cutout", "paper"), default="cutout",
                         help="simple: crop and flip; cutout: and Cutout (default); paper: and AutoAugment")
-    recipe.add_argument("--seed", type=int, default=0, help="default 0")
+    recipe.add_argument("--seed", type=NATURAL, default=0, help="default 0")
     recipe.add_argument("--half", action=argparse.BooleanOptionalAction,
                         help="convolutions in bfloat16 (default: on a GPU; few CPUs are fast at it)")
-    recipe.add_argument("--initial", metavar="FILE", help="start from the weights of this checkpoint or model file, of "
-                        "a network with the same layers: of other neurons or fewer steps, which train faster")
+    recipe.add_argument("--initial", metavar="FILE", help="start from the weights of this checkpoint or model "
+                        "file, of a network with the same layers: of other neurons or fewer steps, which train "
+                        "faster")
     recipe.add_argument("--teacher", metavar="FILE", help="learn from what this network says, too")
     recipe.add_argument("--teaching", type=float, help="share of the loss that the teacher has (default 0.5)")
-    recipe.add_argument("--teacher-once", action="store_true", help="ask the teacher once about each picture as it is, "
-                        "not about every augmented one")
+    recipe.add_argument("--teacher-once", action="store_true", help="ask the teacher once about each picture as "
+                        "it is, not about every augmented one")
     recipe.add_argument("--neurons", choices=("auto", "graphs", "whole", "plain"), default="auto",
                         help="graphs: compiled; whole: compiled with all around them, faster on a CPU; auto: "
                              "graphs on a GPU")
-    recipe.add_argument("--gradients", choices=("steps", "rates"), default="steps", help="rates: convolutions learn "
-                        "from means over the steps: T + 2 of them instead of 3 T in T steps")
+    recipe.add_argument("--gradients", choices=("steps", "rates"), default="steps", help="rates: convolutions "
+                        "learn from means over the steps: T + 2 of them instead of 3 T in T steps")
     recipe.add_argument("--device", help="default: a GPU if PyTorch sees one")
-    recipe.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
+    recipe.add_argument("--threads", type=POSITIVE, help="of PyTorch, on a CPU")
 
 
 def _network(p):
     p.add_argument("--network", default="resnet20_wide", help="of trainer.networks (default resnet20_wide, which "
                    "InfLoR-SNN cites; vgg16)")
-    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
-    p.add_argument("--dense", type=int, nargs="*", help="neurons of VGG16's dense layers; default: as published")
+    p.add_argument("--widths", type=POSITIVE, nargs="+", help="channels of each stage; default: as published")
+    p.add_argument("--dense", type=POSITIVE, nargs="*",
+                   help="neurons of VGG16's dense layers; default: as published")
     p.add_argument("--neuron", default="SRIF+MPR", help="of trainer.neurons (default SRIF+MPR), or ReLU")
-    p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
+    p.add_argument("--bits", type=NATURAL, nargs=2, metavar=("M", "N"), default=(1, 0),
                    help="integer and fractional bits of a spike (default 1 0)")
-    p.add_argument("--leak", type=float, help="what membranes keep per step")
-    p.add_argument("--alpha", type=float, help="of tdBN (default 2^N: the range of one integer bit)")
+    p.add_argument("--leak", type=commands.number(most=1), help="what membranes keep per step")
+    p.add_argument("--alpha", type=ABOVE_0, help="of tdBN (default 2^N: the range of one integer bit)")
     p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
     p.add_argument("--pool", choices=("max", "average"), help="default: max, and average with ReLU")
-    p.add_argument("--timesteps", type=int, default=4, help="default 4")
+    p.add_argument("--timesteps", type=POSITIVE, default=4, help="default 4")
 
 
 def main(argv=None):
-    """Run a command; returns its exit code."""
+    """Run a command and return its exit status."""
     args = parser().parse_args(argv)
     return {"pack": pack, "gpu": gpu, "join": join, "export": export}[args.command](args)
 
@@ -134,39 +145,56 @@ def pack(args):
 
 
 def gpu(args):
-    """Train until all is done (0) or the minutes are over (3)."""
+    """Train until all is done (0), or until the minutes are over or the process is told to end (3)."""
     began = time.monotonic()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of two libraries share a CPU's cores: none may spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads of two libraries share the cores: none may spin
     import torch
 
     from trainer.packed import unpack
     from trainer.timed import name_of
+    from trainer.training import device_of
 
-    device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = device_of(args.device)
     args.half = device.type == "cuda" if args.half is None else args.half
     prepare(device, args.threads)
     log = Log(Path(args.state) / "log.jsonl", args.carry and Path(args.carry), args.resume)
+    has_checkpoint = (Path(args.state) / "checkpoint.pt").exists()
+    if args.resume and not has_checkpoint and not args.carry:
+        raise TrainerError(f"{args.state}: holds no checkpoint to go on from: leave --resume out, or name the "
+                           "folder with its pieces by --carry")
     trainer = ready(args, unpack(args.parts), device, log)
-    if args.resume and not trainer.step:
-        if not args.carry:
-            raise ValueError(f"{args.state}: holds no checkpoint to go on from: leave --resume out, or name the "
-                             "folder with its pieces by --carry")
+    if args.resume and not has_checkpoint:
         trainer.resume(args.carry)
     log({"event": "start", "step": trainer.step, "steps": trainer.n_steps, "torch": torch.__version__,
          "device": name_of(device), "settings": trainer.settings,
          "getting_ready": round(time.monotonic() - began, 1)})
-    before = signal.signal(signal.SIGTERM, lambda *_: setattr(trainer, "stopped", True))
-    try:
+    with stopping(trainer):
         trainer.run_for(60 * args.minutes, began)
-    finally:
-        signal.signal(signal.SIGTERM, before)
     log({"event": "end", "step": trainer.step, "steps": trainer.n_steps, "finished": trainer.finished,
          "seconds": round(trainer.seconds, 1)})
     return 0 if trainer.finished else 3
 
 
+@contextmanager
+def stopping(trainer):
+    """Let SIGTERM and Ctrl-C stop a TimedTrainer, which then saves; a second one ends the process at once."""
+    before = {}
+
+    def stop(number, _):
+        trainer.stopped = True
+        signal.signal(number, before[number])
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def prepare(device, threads):
-    """Settings of PyTorch: what is not in bfloat16 on a GPU is float32, as it is exported."""
+    """Set PyTorch up: what is not in bfloat16 on a GPU is float32, as it is exported."""
     import torch
 
     torch.backends.cudnn.benchmark = True
@@ -178,8 +206,8 @@ def prepare(device, threads):
 
 
 def keep_memory():
-    """Let freed memory stay with the process where that is known how: every step would get it anew from the system,
-    page by page."""
+    """Let freed memory stay with the process (on Linux alone): else every step gets it anew from the system, page
+    by page."""
     import ctypes
 
     TRIM_THRESHOLD, MMAP_MAX = -1, -4  # noqa: N806 (of malloc.h)
@@ -190,7 +218,8 @@ def keep_memory():
 
 
 def ready(args, data, device, log):
-    """The TimedTrainer of the arguments; it goes on from the checkpoint in STATE where --resume is given."""
+    """Return the TimedTrainer of the arguments; it goes on from the checkpoint in STATE where --resume is
+    given."""
     from trainer.networks import from_settings, n_parameters
     from trainer.neuron_graphs import use_graphs, whole
     from trainer.on_device import Resident
@@ -199,15 +228,18 @@ def ready(args, data, device, log):
 
     if args.teaching is None:
         args.teaching = 0.5 if args.teacher else 0.0
+    if args.warm_up is None:
+        args.warm_up = min(2.0, args.epochs / 2) if args.epochs else 2.0
     if (args.teacher is None) != (args.teaching == 0) or not 0 <= args.teaching <= 1:
-        raise ValueError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
-                         "without")
+        raise TrainerError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
+                           "without")
     if args.teacher_once and not args.teacher:
-        raise ValueError("--teacher-once: leave it out without --teacher, or name a teacher")
+        raise TrainerError("--teacher-once: leave it out without --teacher, or name a teacher")
     if args.gradients == "rates" and args.neurons == "whole":
-        raise ValueError("--neurons whole compiles convolutions as they are: leave it out with --gradients rates")
+        raise TrainerError("--neurons whole compiles convolutions as they are: leave it out with "
+                           "--gradients rates")
     others = {name: weights_of(path, data) for name in ("initial", "teacher") if (path := getattr(args, name))}
-    settings = settings_of(args, data, {name: found[1] for name, found in others.items()})
+    settings = settings_of(args, data, {name: settings for name, (_, settings) in others.items()})
     net = from_settings(settings, data).to(device)
     if args.gradients == "rates":
         use_rates(net, device)
@@ -217,15 +249,16 @@ def ready(args, data, device, log):
     log({"event": "network", "parameters": n_parameters(net),
          "neurons": use_graphs(net, device, args.timesteps) if kind == "graphs" else kind})
     recipe = TimedRecipe(**{name: getattr(args, name) for name in RECIPE}, half=args.half)
-    total = args.minutes if args.total is None else args.total
+    minutes = args.minutes if args.total is None and not args.resume else args.total
+    total = None if minutes is None else 60 * minutes
     checkpoint = Path(args.state) / "checkpoint.pt"
     if checkpoint.exists() and not args.resume:
-        raise ValueError(f"{checkpoint}: is there already: add --resume to go on, or name another folder")
+        raise TrainerError(f"{checkpoint}: is there already: add --resume to go on, or name another folder")
     part = Resident(data.training, data.input_node, device, args.augmentation)
     carried = args.carry and (args.carry, int(args.piece * MEBIBYTE), int(args.most * MEBIBYTE))
     compiled = whole if kind == "whole" else lambda net: net
     trainer = TimedTrainer(net, part, data.input_node, recipe, device, checkpoint, settings,
-                           Plan(60 * total, args.measure, args.every), log, data.held_out, carried,
+                           Plan(total, args.measure, args.every), log, data.held_out, carried,
                            args.teacher and teaching(args.teacher_once, others["teacher"], data, device, compiled))
     trainer.forward = compiled(net)
     return trainer
@@ -233,21 +266,21 @@ def ready(args, data, device, log):
 
 def begin(net, weights, path):
     """Give a network the weights of another of the same layers; re-stimulation, which that may lack, is left as it
-    is. ValueError where other layers differ."""
+    is. TrainerError where other layers differ."""
     from trainer.neurons import Restimulation
 
-    own = {f"{name}.{part}" for name, layer in net.named_modules() if isinstance(layer, Restimulation)
-           for part in layer.state_dict()}
-    now = net.state_dict()
-    for name in sorted({*now, *weights} - (own - set(weights))):
-        shapes = [tuple(found[name].shape) if name in found else None for found in (weights, now)]
-        if shapes[0] != shapes[1]:
-            raise ValueError(f"{path}: {name} has the shape {shapes[0]}, but here {shapes[1]}: the layers differ")
+    optional = {f"{name}.{part}" for name, layer in net.named_modules() if isinstance(layer, Restimulation)
+                for part in layer.state_dict()}
+    own = net.state_dict()
+    for name in sorted({*own, *weights} - (optional - set(weights))):
+        theirs, ours = (tuple(tensors[name].shape) if name in tensors else None for tensors in (weights, own))
+        if theirs != ours:
+            raise TrainerError(f"{path}: {name} has the shape {theirs}, but here {ours}: the layers differ")
     net.load_state_dict(weights, strict=False)
 
 
 def weights_of(path, data):
-    """(weights, settings) of the network that a checkpoint or a model file holds."""
+    """Return (weights, settings) of the network that a checkpoint or a model file holds."""
     from trainer.timed import averaged
 
     if Path(path).suffix == ".h5":
@@ -258,53 +291,54 @@ def weights_of(path, data):
 
 
 def teaching(once, of_teacher, data, device, compiled):
-    """What a TimedTrainer takes as its teacher: a network of these (weights, settings), or its answers to all training
-    samples."""
+    """Return what a TimedTrainer takes as its teacher: a network of these (weights, settings), or its answers to
+    all training samples."""
     import torch
 
     from trainer.training import evaluate
 
-    found = teacher(of_teacher, data, device)
+    net = teacher(of_teacher, data, device)
     if once:
-        return torch.from_numpy(evaluate(found, data.training, data.input_node)[1]).to(device)
-    return compiled(found)
+        return torch.from_numpy(evaluate(net, data.training, data.input_node)[1]).to(device)
+    return compiled(net)
 
 
 def teacher(of_teacher, data, device):
-    """The network of (weights, settings), to learn from."""
+    """Return the network of (weights, settings), to learn from."""
     import torch
 
     from trainer.networks import from_settings
+    from trainer.training import load_weights
 
     weights, settings = of_teacher
     net = from_settings(settings, data)
-    net.load_state_dict(weights)
+    load_weights(net, weights, "--teacher")
     return net.to(device, memory_format=torch.channels_last).eval()
 
 
 def settings_of(args, data, others):
-    """What decides what is trained, as a model's provenance keeps it. others: "initial", "teacher" -> their
+    """Return what decides what is trained, as a model's provenance keeps it. others: "initial", "teacher" -> their
     settings."""
     from trainer.networks import NETWORKS
     from trainer.neurons import NEURONS
 
     for name, known in (("network", NETWORKS), ("neuron", NEURONS)):
         if getattr(args, name) not in known and (name, args.neuron) != ("neuron", "ReLU"):
-            raise ValueError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
-    found = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
-    found.update(others)
-    found["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
-    found["bits"] = list(args.bits)
+            raise TrainerError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
+    settings = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
+    settings.update(others)
+    settings["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
+    settings["bits"] = list(args.bits)
     if args.gradients != "steps":
-        found["gradients"] = args.gradients
+        settings["gradients"] = args.gradients
     if args.teacher_once:
-        found["teacher_once"] = True
+        settings["teacher_once"] = True
     data_name = data.name.lower().replace("-", "")
-    return {**found, **FIXED, "data": data_name, "augmentation": args.augmentation, "half": args.half}
+    return {**settings, **FIXED, "data": data_name, "augmentation": args.augmentation, "half": args.half}
 
 
 class Log:
-    """Lines of JSON: on standard output, in a file, and in a copy of it that is carried away."""
+    """Writes lines of JSON: on standard output, to a file, and to a copy of it that is carried away."""
 
     def __init__(self, path, carry, resumed):
         self.path, self.carry = path, carry
@@ -313,8 +347,8 @@ class Log:
         if resumed and not path.exists() and kept and kept.exists():
             shutil.copyfile(kept, path)
 
-    def __call__(self, found):
-        line = json.dumps(found)
+    def __call__(self, event):
+        line = json.dumps(event)
         print(line, flush=True)
         with open(self.path, "a") as file:
             file.write(line + "\n")
@@ -331,19 +365,21 @@ def join(args):
     import torch
 
     from trainer import pieces
-    from trainer.timed import NAME, exported
+    from trainer.timed import NAME, exported, with_settings
     from trainer.training import read_checkpoint
 
-    if Path(args.pieces).is_file():
-        state = read_checkpoint(args.pieces, args.pieces)
+    commands.check_folder(args.checkpoint, "the checkpoint")
+    if Path(args.pieces).is_dir():
+        path = pieces.index_of(args.pieces, NAME)
+        state = read_checkpoint(io.BytesIO(pieces.join(args.pieces, NAME)), path)
     else:
-        data = io.BytesIO(pieces.join(args.pieces, NAME))
-        state = read_checkpoint(data, pieces.index_of(args.pieces, NAME))
-    found = exported(state)
+        path = args.pieces
+        state = read_checkpoint(path, path)
+    joined = exported(with_settings(state, path))
     file = io.BytesIO()
-    torch.save(found, file)
+    torch.save(joined, file)
     pieces.write(Path(args.checkpoint), file.getbuffer())
-    print(json.dumps({name: value for name, value in found.items() if name not in ("net", "losses")}))
+    print(json.dumps({name: value for name, value in joined.items() if name not in ("net", "losses")}))
     return 0
 
 
@@ -354,22 +390,24 @@ def export(args):
     from trainer.__main__ import parser as trainer_parser, save_and_test
     from trainer.data import open_data
     from trainer.networks import from_settings
-    from trainer.training import accuracy, evaluate, read_checkpoint
+    from trainer.timed import with_settings
+    from trainer.training import accuracy, evaluate, load_weights, read_checkpoint, weights_of
     import eventsim
 
-    kept = read_checkpoint(args.checkpoint, args.checkpoint)
-    if "settings" not in kept:
-        raise ValueError(f"{args.checkpoint}: does not say its network: give a file that `join` wrote")
+    commands.check_folder(args.output, "the output")
+    kept = with_settings(read_checkpoint(args.checkpoint, args.checkpoint), args.checkpoint)
     settings = kept["settings"]
     data = open_data(settings["data"], args.folder, settings["timesteps"])
     net = from_settings(settings, data)
-    net.load_state_dict(kept["net"])
+    load_weights(net, weights_of(kept), args.checkpoint)
     held_out, _ = evaluate(net, data.held_out, data.input_node)
-    defaults = vars(trainer_parser().parse_args([settings["data"], args.folder]))  # of what `gpu` has no option for
-    found = {**defaults, **settings, "epochs": round(kept["step"] / (len(data.training) // settings["batch_size"]), 1),
-             "training_seconds": kept["seconds"], "device": kept["device"], "held_out_accuracy": held_out,
-             "output": args.output}
-    save_and_test(net, data, found)
+    # of what `gpu` has no option for
+    defaults = vars(trainer_parser().parse_args([settings["data"], args.folder]))
+    n_batches = len(data.training) // min(settings["batch_size"], len(data.training))
+    epochs = round(kept["step"] / n_batches, 1)
+    save_and_test(net, data, {
+        **defaults, **settings, "epochs": epochs, "training_seconds": kept["seconds"], "device": kept["device"],
+        "held_out_accuracy": held_out, "output": args.output})
     proof = verify_file(args.output, settings["data"], args.folder, args.checkpoint, args.limit)
     proof["held_out_accuracy"] = {"trained": held_out,
                                   "float32": accuracy(eventsim.load(args.output), data.held_out, "float32")}
@@ -378,7 +416,4 @@ def export(args):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (ValueError, FloatingPointError, ImportError, OSError) as error:  # one line for who typed it
-        sys.exit(f"papers: {error}")
+    commands.run("papers", main)

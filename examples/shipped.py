@@ -12,11 +12,11 @@ Mechanism). A re-stimulated model is run a second time with its re-stimulation c
 import argparse
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 
+import commands
 import eventsim
 from ablation_claims import TABLE_3, evenness, markdown
 from eventsim.inputs.dataset import open_dataset
@@ -30,24 +30,25 @@ BATCH = 250
 
 
 def measure(name, datasets, limit=None):
-    """What the first `limit` (all) test samples show of a model, as plain data."""
+    """Return what the first `limit` (all) test samples show of a model, as plain data."""
     model = eventsim.load(DATA / f"{name}.h5")
     data = MODELS[name][0]
     samples = open_dataset(Path(datasets) / FOLDERS[data] / TEST[data], model.nodes[model.input], model.timesteps)
-    found = as_is(model, samples, limit)
+    numbers = as_is(model, samples, limit)
     without = without_restimulation(model)
     if without is not None:
-        found["without_restimulation"] = as_is(without, samples, limit)
-    return {**found, "sha256": digest(name)}
+        numbers["without_restimulation"] = as_is(without, samples, limit)
+    return {**numbers, "sha256": digest(name)}
 
 
 def digest(name):
-    """SHA-256 of a model's file, so that numbers of another file are noticed."""
+    """Return the SHA-256 of a model's file, so that numbers of another file are noticed."""
     return hashlib.sha256((DATA / f"{name}.h5").read_bytes()).hexdigest()
 
 
 def as_is(model, samples, limit=None):
-    """Accuracy, and of each layer of neurons, and of all, errors and the use of the bits. samples: a dataset."""
+    """Return the accuracy, and the errors and the use of the bits of each layer of neurons and of all. samples: a
+    dataset."""
     simulator, right, n, parts = eventsim.Simulator(model, "float32"), 0, 0, []
     for x, y in samples.batches(BATCH):
         if limit is not None:
@@ -64,7 +65,7 @@ def as_is(model, samples, limit=None):
 
 
 def layer(statistics, name):
-    """Errors of a layer, in quanta squared, and the use of its bits."""
+    """Return the errors of a layer, in quanta squared, and the use of its bits."""
     membranes, train = statistics.membranes[name], statistics.trains[name]
     rectified = None if membranes.rectified is None else membranes.rectified_error
     return {"error": membranes.error, "rectified_error": rectified,
@@ -72,12 +73,12 @@ def layer(statistics, name):
 
 
 def shares(planes, events):
-    """Of the events, those in which bit 0, 1, ... is set."""
+    """Return the share of the events in which bit 0, 1, ... is set."""
     return [round(float(count) / max(events, 1), 5) for count in planes]
 
 
 def without_restimulation(model):
-    """The Model without its Restimulation nodes, or None if it has none."""
+    """Return the Model without its Restimulation nodes, or None if it has none."""
     cut = {name for name, node in model.nodes.items() if node.kind == "Restimulation"}
     if not cut:
         return None
@@ -89,22 +90,22 @@ def without_restimulation(model):
 # ---- in words
 
 
-def section(found):
-    """Part of results/README.md. found: what `measure` gave, by model; "" without any."""
-    if not found:
+def section(results):
+    """Return the part of results/README.md on what `measure` gave, by model; "" without any."""
+    if not results:
         return ""
-    return ("## The models in `data/` (`examples/shipped.py`)\n\n" + errors_section(found) + "\n"
-            + bits_section(found))
+    return ("## The models in `data/` (`examples/shipped.py`)\n\n" + errors_section(results) + "\n"
+            + bits_section(results))
 
 
-def errors_section(found):
-    """Table 3 on the shipped models."""
+def errors_section(results):
+    """Return the section on Table 3 for the shipped models."""
     table = []
-    for name, one in found.items():
-        errors = [layer for layer in one["layers"].values() if layer["rectified_error"] is not None]
+    for name, numbers in results.items():
+        errors = [layer for layer in numbers["layers"].values() if layer["rectified_error"] is not None]
         before, after = ([layer[key] for layer in errors] for key in ("error", "rectified_error"))
         if errors:
-            table.append((f"`{name}.h5`", f"{one['samples']:,}", len(errors), spread(before), spread(after),
+            table.append((f"`{name}.h5`", f"{numbers['samples']:,}", len(errors), spread(before), spread(after),
                           f"{np.mean(before) / np.mean(after):.1f}"))
     return ("Mean quantisation error (InfLoR-SNN, eq. 8) before and after MPR, in quanta squared, by eventsim on "
             "the test samples: the mean over the layers, and in brackets the layers with the smallest and the "
@@ -115,45 +116,45 @@ def errors_section(found):
 
 
 def spread(values):
-    """Mean, smallest and largest."""
+    """Return the mean, smallest and largest of numbers, as text."""
     return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
-def bits_section(found):
-    """Use of each bit, with and without re-stimulation."""
+def bits_section(results):
+    """Return the section on the use of each bit, with and without re-stimulation."""
     table = []
-    for name, one in found.items():
-        for how, run in (("as trained", one), ("cut out", one.get("without_restimulation"))):
+    for name, numbers in results.items():
+        for how, run in (("as trained", numbers), ("cut out", numbers.get("without_restimulation"))):
             if run is not None and len(run["bit_use"]) > 1:
-                again = "-" if "without_restimulation" not in one else how
+                again = "-" if "without_restimulation" not in numbers else how
                 table.append((f"`{name}.h5`", again, " ".join(f"{100 * share:.0f}" for share in run["bit_use"]),
                               f"{evenness(run['bit_use']):.2f}", f"{100 * run['accuracy']:.2f}"))
     return ("Use of the bits over all layers, bit 0 first (worth 2^-n). *Cut out*: the same weights with the "
             "re-stimulation left out and nothing trained again, which says what it carries in this network, not "
             "how a network without it would have been trained: for that, see the pairs of the section on bits.\n\n"
             + markdown(("model", "re-stimulation", "events with bit 0, 1, ... set, %", "evenness", "accuracy, %"),
-                       table) + in_words(found))
+                       table) + in_words(results))
 
 
-def in_words(found):
-    """What re-stimulation does to the bits of each re-stimulated model."""
+def in_words(results):
+    """Return in words what re-stimulation does to the bits of each re-stimulated model."""
     lines = []
-    for name, one in found.items():
-        without = one.get("without_restimulation")
-        if without is not None and len(one["bit_use"]) > 1:
-            with_, cut = evenness(one["bit_use"]), evenness(without["bit_use"])
+    for name, numbers in results.items():
+        without = numbers.get("without_restimulation")
+        if without is not None and len(numbers["bit_use"]) > 1:
+            with_, cut = evenness(numbers["bit_use"]), evenness(without["bit_use"])
             word = "more" if with_ > cut else "less"
-            highest = [100 * run["bit_use"][-1] for run in (one, without)]
+            highest = [100 * run["bit_use"][-1] for run in (numbers, without)]
             lines.append(f"\nIn `{name}.h5` the re-stimulation makes the use of the bits {word} even ({with_:.2f} "
                          f"against {cut:.2f}): the highest bit is set in {highest[0]:.1f} % of the events with "
                          f"it, in {highest[1]:.1f} % without. Cutting it out costs "
-                         f"{100 * (one['accuracy'] - without['accuracy']):.2f} points of accuracy.\n")
+                         f"{100 * (numbers['accuracy'] - without['accuracy']):.2f} points of accuracy.\n")
     return "".join(lines)
 
 
 def read(path=RESULTS):
-    """What is recorded, by model; {} without a file."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    """Return what is recorded, by model; {} without a file."""
+    return commands.read_json(path)
 
 
 def main(argv=None):
@@ -161,19 +162,20 @@ def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("datasets")
     p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
-    p.add_argument("--limit", type=int, help="test samples of each (default: all)")
+    p.add_argument("--limit", type=commands.POSITIVE, help="test samples of each (default: all)")
     p.add_argument("--output", type=Path, default=RESULTS, help="file to write (default results/shipped.json)")
     args = p.parse_args(argv)
     names = args.names or list(MODELS)
     if set(names) - set(MODELS):
         p.error(f"no model {', '.join(sorted(set(names) - set(MODELS)))}: expected {', '.join(MODELS)}")
-    found = read(args.output)
+    commands.check_folder(args.output, "--output")
+    results = read(args.output)
     for name in names:
-        found[name] = measure(name, args.datasets, args.limit)
-        writing.write_file(args.output, (json.dumps(found, indent=1, sort_keys=True) + "\n").encode())
-    print(section(found))
+        results[name] = measure(name, args.datasets, args.limit)
+        writing.write_file(args.output, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
+    print(section(results))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("shipped", main)

@@ -18,7 +18,6 @@ than 0.3 points: it was looked at three times (99.2, 99.0 and 99.7 %), so the la
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+import commands
 import eventsim
 from eventsim.model.input import Input
 from trainer.digits import SCALE, load_split, split
@@ -114,13 +114,15 @@ def accuracy(outputs, y):
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=ROOT / "data" / "digits.h5")
-    parser.add_argument("--epochs", type=int, default=100)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--spike-penalty", type=float, default=0.4, help="factor of trainer.penalty's")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=commands.POSITIVE, default=100)
+    parser.add_argument("--lr", type=commands.AT_LEAST_0, default=3e-3)
+    parser.add_argument("--spike-penalty", type=commands.AT_LEAST_0, default=0.4,
+                        help="factor of trainer.penalty's")
+    parser.add_argument("--seed", type=commands.NATURAL, default=0)
     parser.add_argument("--validate", action="store_true", help="compare settings: trains on 3/4 "
                         "of the training part, reports on the rest, writes nothing")
     args = parser.parse_args(argv)
+    commands.check_folder(args.output, "--output")
     torch.set_num_threads(1)  # the order of sums, and so the result, depends on it
 
     (x, y), (x_test, y_test) = load_split()
@@ -148,7 +150,8 @@ def main(argv=None):
         "split": f"{len(y)} samples to train, {len(y_test)} held out, stratified; "
         "see examples/trainer/digits.py",
         "script": "examples/train_digits.py",
-        "settings": f"epochs {args.epochs}, learning rate {args.lr}, AdamW, cosine, spike penalty {args.spike_penalty}",
+        "settings": f"epochs {args.epochs}, learning rate {args.lr}, AdamW, cosine, "
+        f"spike penalty {args.spike_penalty}",
         "seed": str(args.seed),
         "torch": torch.__version__,
         "accuracy_float64": f"{in_float64:.4f} on the held-out samples, the model in PyTorch",
@@ -160,4 +163,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("train_digits", main)

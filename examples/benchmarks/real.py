@@ -12,9 +12,9 @@ is timed, what each of them answers is compared with eventsim; one that computes
 
 One thread; in every round all run in turn on other samples, beginning with another one; medians over the rounds.
 Each runs one batch before its time is taken, so that nobody pays for the caches that the one before has filled.
-eventsim's time is that of the whole call of `Simulator.run(x, record=())`, with checking, packing and counting. The
-others get float tensors in their own layout, made before the clock starts. Ratios of float32 divide the fastest
-float32 library's time, those of int8 the fastest library's, at the same batch.
+eventsim's time is that of the whole call of `Simulator.run(x, record=())`, with checking, packing and counting.
+The others get float tensors in their own layout, made before the clock starts. Ratios of float32 divide the
+fastest float32 library's time, those of int8 the fastest library's, at the same batch.
 """
 
 import argparse
@@ -176,8 +176,8 @@ def measure(work, rounds, seed, limits, compiled=False, parts=False):
 
 
 def time_all(runners, work, batch, rng, round_):
-    """Seconds per sample of every runner, in turn, on samples that are drawn anew. round_: by its number another one
-    begins. The first batch of each is not timed."""
+    """Return the seconds per sample of every runner, in turn, on samples that are drawn anew. round_: by its
+    number another one begins. The first batch of each is not timed."""
     calls = work.singles if batch == 1 else 1
     drawn = [work.x[rng.integers(0, len(work.x), batch)] for _ in range(calls + 1)]
     spent, names = {}, list(runners)

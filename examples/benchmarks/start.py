@@ -5,9 +5,9 @@
 Runs `python -m eventsim run data/digits.h5 data/digits_test.h5`, in int8 with `--out` too, in processes of their
 own, as a user does after installing: cold, with an empty folder for compiled kernels (EVENTSIM_CACHE_DIR), so that
 every kernel the model needs is compiled, on one core and on all of the machine, which then compile together; and
-warm, rounds times, with the folder that a cold run left. The time is that of the clock from starting the process to
-its end: Python, imports, reading both files, compiling or loading the kernels, 599 samples, the report; beside it
-the time of the processor, which other programs on the machine do not lengthen.
+warm, rounds times, with the folder that a cold run left. The time is that of the clock from starting the process
+to its end: Python, imports, reading both files, compiling or loading the kernels, 599 samples, the report; beside
+it the time of the processor, which other programs on the machine do not lengthen.
 """
 
 import argparse
@@ -82,8 +82,8 @@ def as_text(result):
     """A table for people."""
     lines = [result["machine"],
              f"{result['command']}, a process each: once cold, {result['rounds']} times warm on one core",
-             f"{100 * result['share_of_core']:.0f} % of the clock's time on one core was the processor's: below 95 %, "
-             "other programs ran, and the processor's time is the one to read", "",
+             f"{100 * result['share_of_core']:.0f} % of the clock's time on one core was the processor's: below "
+             "95 %, other programs ran, and the processor's time is the one to read", "",
              f"{'':<12}{'cold, one core':^22}{result['cores']:>6} cores{'warm: median':^22}{'fastest..':>12}"
              f"{'compiled':>20}",
              f"{'':<12}{'clock':>10}{'processor':>12}{'clock':>12}{'clock':>10}{'processor':>12}{'slowest':>12}"

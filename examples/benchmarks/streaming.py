@@ -2,13 +2,13 @@
 
     python examples/benchmarks/streaming.py [--seconds 3] [--shared FOLDER] [--hour] [--events 1e9] [--json]
 
-Networks: N-MNIST's (data/nmnist.h5, 34 x 34 pixels), and two of the size of those for DVS128 Gesture (128 x 128 pixels,
-random weights): SLAYER's, and one of nine layers; each in int8 and float32, at several event rates; and sinabs'
-cnn_sinabs on recordings of N-MNIST, one after another, where FOLDER has them (oracles/nir and datasets/n-mnist). The
-real-time factor is the time that the events last by the processor time of the whole loop, Python's too. Latencies are
-by the wall clock.
---hour streams so many events over 3600 s of 10 ms steps, through a small network, and prints the resident memory as
-it goes.
+Networks: N-MNIST's (data/nmnist.h5, 34 x 34 pixels), and two of the size of those for DVS128 Gesture (128 x 128
+pixels, random weights): SLAYER's, and one of nine layers; each in int8 and float32, at several event rates; and
+sinabs' cnn_sinabs on recordings of N-MNIST, one after another, where FOLDER has them (oracles/nir and
+datasets/n-mnist). The real-time factor is the time that the events last by the processor time of the whole loop,
+Python's too. Latencies are by the wall clock.
+--hour streams so many events over 3600 s of 10 ms steps, through a small network, and prints the resident memory
+as it goes.
 """
 
 import argparse
@@ -52,7 +52,8 @@ def gesture_network(layers, seed=0):
         if kind == "a":
             add(f"pool{i}", AvgPool(n))
         elif kind == "c":
-            add(f"conv{i}", Conv2d(rng.normal(0.1, 2, (n, shape[0], k, k)) / (shape[0] * k * k) ** 0.5, padding=k // 2))
+            weight = rng.normal(0.1, 2, (n, shape[0], k, k)) / (shape[0] * k * k) ** 0.5
+            add(f"conv{i}", Conv2d(weight, padding=k // 2))
             add(f"neuron{i}", Neuron(leak=0.9))
         else:
             if len(shape) > 1:
@@ -94,11 +95,11 @@ def measured(model, precision, blocks):
     for window in stream:
         synops += window.counts.total("synops")
     spent = time.process_time() - began
-    found = stream.summary
-    return {"precision": precision, "events/s": found.events / found.stream_seconds, "synops/window": synops / found.windows,
-            "real-time factor": found.stream_seconds / spent,
-            "ms/window": 1e3 * spent / found.windows, "p50 ms": found.latency_ms["p50"],
-            "p99 ms": found.latency_ms["p99"]}
+    summary = stream.summary
+    return {"precision": precision, "events/s": summary.events / summary.stream_seconds,
+            "synops/window": synops / summary.windows, "real-time factor": summary.stream_seconds / spent,
+            "ms/window": 1e3 * spent / summary.windows, "p50 ms": summary.latency_ms["p50"],
+            "p99 ms": summary.latency_ms["p99"]}
 
 
 def sinabs_rows(shared, seconds):
@@ -173,7 +174,8 @@ def main():
         return
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
-        print("| " + " | ".join(value if isinstance(value, str) else f"{value:.3g}" for value in row.values()) + " |")
+        cells = (value if isinstance(value, str) else f"{value:.3g}" for value in row.values())
+        print("| " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -119,14 +119,17 @@ def summarise(found, rounds):
         pairs = np.array(pairs)
         ratios = pairs[:, 1] / pairs[:, 0]
         rows.append({"figure": name, "old": float(np.median(pairs[:, 0])), "new": float(np.median(pairs[:, 1])),
-                     "ratio": float(np.median(ratios)), "lowest": float(ratios.min()), "highest": float(ratios.max())})
+                     "ratio": float(np.median(ratios)), "lowest": float(ratios.min()),
+                     "highest": float(ratios.max())})
     return {"machine": machine(), "rounds": rounds, "rows": rows}
 
 
 def as_text(result):
     """A table for people."""
-    lines = [result["machine"], f"{result['rounds']} rounds; milliseconds of the processor; ratio NEW / OLD, median "
-             "(lowest..highest)", "", f"{'':<26}{'old':>10}{'new':>10}{'ratio':>8}"]
+    lines = [result["machine"],
+             f"{result['rounds']} rounds; milliseconds of the processor; "
+             "ratio NEW / OLD, median (lowest..highest)", "",
+             f"{'':<26}{'old':>10}{'new':>10}{'ratio':>8}"]
     for row in result["rows"]:
         lines.append(f"{row['figure']:<26}{1e3 * row['old']:>10.3f}{1e3 * row['new']:>10.3f}{row['ratio']:>8.3f}"
                      f"  {row['lowest']:.3f}..{row['highest']:.3f}")
@@ -135,7 +138,8 @@ def as_text(result):
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("trees", nargs=2, type=Path, metavar="FOLDER", help="a checkout: the old one, then the new one")
+    parser.add_argument("trees", nargs=2, type=Path, metavar="FOLDER",
+                        help="a checkout: the old one, then the new one")
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     args = parser.parse_args(argv)

@@ -17,6 +17,7 @@ conversion.py      any trained ReLU network to multi-bit IF neurons
 rounding.py        a ReLU network in 8 bits, to compare with
 rules.py           what its modules are in eventsim, for eventsim.from_torch
 simulating.py      a stored model run in PyTorch, without eventsim's engine
+errors.py          the error that a user can cause and mend
 parity.py          a file against PyTorch, on a whole data set: every spike, every prediction; a command, too
 digits.py          the UCI digits (needs scikit-learn, not PyTorch)
 __main__.py        train, convert, export, test: python -m trainer --help

@@ -20,66 +20,66 @@ spares page faults, which slow the training of small networks on a CPU.
 
 import argparse
 import json
-import sys
 
 import numpy as np
 import torch
 
+import commands
 import eventsim
-from eventsim.errors import EventsimError
+from commands import ABOVE_0, AT_LEAST_0, NATURAL, POSITIVE
 from trainer.conversion import convert
 from trainer.data import DATA, MOVING, open_data, some
 from trainer.exporting import export
 from trainer.networks import NETWORKS, from_settings, n_parameters
 from trainer.neurons import NEURONS, SURROGATES
-from trainer.training import Recipe, Trainer, accuracy, evaluate, to_values
+from trainer.training import Recipe, Trainer, accuracy, device_of, evaluate, to_values
 
 N_CHECK = 4  # samples in the check group: the first of the test part
 N_CALIBRATION = 500  # training samples that a conversion looks at
 
 
 def parser():
-    """The parser of the command line."""
+    """Return the parser of the command line."""
     p = argparse.ArgumentParser(prog="python -m trainer", description=__doc__,
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("data", choices=DATA)
     p.add_argument("folder", help="with the data set's official files")
     p.add_argument("--network", choices=NETWORKS, default="resnet20", help="default resnet20")
-    p.add_argument("--widths", type=int, nargs="+", help="channels of each stage; default: as published")
-    p.add_argument("--dense", type=int, nargs="*",
+    p.add_argument("--widths", type=POSITIVE, nargs="+", help="channels of each stage; default: as published")
+    p.add_argument("--dense", type=POSITIVE, nargs="*",
                    help="neurons of each dense layer of a VGG or LeNet; default: as published")
     p.add_argument("--neuron", choices=[*NEURONS, "ReLU"], default="SRIF+MPR",
                    help="default SRIF+MPR; ReLU: a network to --convert")
-    p.add_argument("--bits", type=int, nargs=2, metavar=("M", "N"), default=(1, 0),
+    p.add_argument("--bits", type=NATURAL, nargs=2, metavar=("M", "N"), default=(1, 0),
                    help="integer and fractional bits of a spike (default 1 0)")
-    p.add_argument("--leak", type=float, help="what membranes keep per step; default: 1, and 0.5 of LIF neurons")
+    p.add_argument("--leak", type=commands.number(most=1),
+                   help="what membranes keep per step; default: 1, and 0.5 of LIF neurons")
     p.add_argument("--surrogate", choices=SURROGATES, default="rectangle", help="default rectangle")
-    p.add_argument("--width", type=float, default=2.0, help="of the surrogate, in quanta (default 2)")
-    p.add_argument("--alpha", type=float, default=1.0, help="of tdBN (default 1)")
+    p.add_argument("--width", type=ABOVE_0, default=2.0, help="of the surrogate, in quanta (default 2)")
+    p.add_argument("--alpha", type=ABOVE_0, default=1.0, help="of tdBN (default 1)")
     p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
-    p.add_argument("--timesteps", type=int, default=4, help="default 4")
-    p.add_argument("--epochs", type=int, default=10, help="default 10")
-    p.add_argument("--batch-size", type=int, default=128, help="default 128")
-    p.add_argument("--lr", type=float, default=0.1,
+    p.add_argument("--timesteps", type=POSITIVE, default=4, help="default 4")
+    p.add_argument("--epochs", type=POSITIVE, default=10, help="default 10")
+    p.add_argument("--batch-size", type=POSITIVE, default=128, help="default 128")
+    p.add_argument("--lr", type=AT_LEAST_0, default=0.1,
                    help="at first, then along a cosine to 0 (default 0.1, for few epochs; the paper has 0.01)")
-    p.add_argument("--weight-decay", type=float, default=5e-4, help="default 5e-4")
+    p.add_argument("--weight-decay", type=AT_LEAST_0, default=5e-4, help="default 5e-4")
     p.add_argument("--spike-penalty", type=float, default=0.0, metavar="FACTOR",
-                   help="add to the loss the share of the synapses that spikes reach per step, times this: networks "
-                        "that fire less cost less energy (default 0; 0.1 to 2 are worth trying)")
-    p.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default 0)")
-    p.add_argument("--samples", type=int, help="train on so many only, drawn once")
+                   help="add to the loss the share of the synapses that spikes reach per step, times this: "
+                        "networks that fire less cost less energy (default 0; 0.1 to 2 are worth trying)")
+    p.add_argument("--seed", type=NATURAL, default=0, help="of weights, order and augmentation (default 0)")
+    p.add_argument("--samples", type=POSITIVE, help="train on so many only, drawn once")
     p.add_argument("--augmentation", choices=("paper", "simple", "none"), default="paper",
                    help="default paper; simple: CIFAR-10 by crop and flip alone")
-    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu",
-                   help="default: a GPU if PyTorch sees one")
+    p.add_argument("--device", help="default: a GPU if PyTorch sees one")
     p.add_argument("--half", action="store_true",
                    help="mixed precision: convolutions in float16 on a GPU, bfloat16 on a CPU; membranes stay "
                         "float32")
-    p.add_argument("--threads", type=int, help="of PyTorch, on a CPU")
+    p.add_argument("--threads", type=POSITIVE, help="of PyTorch, on a CPU")
     p.add_argument("--checkpoint", help="file to resume from, and to save to")
-    p.add_argument("--seconds", type=float, help="stop after so long; resume later")
-    p.add_argument("--convert", type=int, nargs=2, metavar=("T", "B"), help="convert a ReLU network to T steps "
-                   "of B bits")
+    p.add_argument("--seconds", type=AT_LEAST_0, help="stop after so long; resume later")
+    p.add_argument("--convert", type=POSITIVE, nargs=2, metavar=("T", "B"), help="convert a ReLU network to T "
+                   "steps of B bits")
     p.add_argument("--output", help="file to export to (.h5); it is then tested")
     p.add_argument("--quiet", action="store_true", help="no bar")
     return p
@@ -92,6 +92,9 @@ def main(argv=None):
     refused = impossible(args)
     if refused:
         p.error(refused)
+    for option in ("checkpoint", "output"):
+        commands.check_folder(getattr(args, option), f"--{option}")
+    args.device = str(device_of(args.device))
     if args.threads:
         torch.set_num_threads(args.threads)
     data = open_data(args.data, args.folder, args.timesteps, args.augmentation == "simple")
@@ -105,23 +108,23 @@ def main(argv=None):
     trainer = Trainer(net, data.training, data.input_node, recipe, args.device, args.checkpoint,
                       settings={"data": args.data, "augmentation": args.augmentation})
     trainer.run(seconds=args.seconds, progress=not args.quiet)
-    found = {**vars(args), "parameters": n_parameters(net), "losses": trainer.losses,
+    results = {**vars(args), "parameters": n_parameters(net), "losses": trainer.losses,
              "training_seconds": trainer.seconds, "finished": trainer.finished}
     if trainer.finished:
-        found["held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
+        results["held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
         net = net.cpu()
         if args.convert:
             x, _ = data.training.batch(some(len(data.training), min(N_CALIBRATION, len(data.training))))
             net = convert(net, to_values(x, data.input_node), *args.convert)
-            found["converted_held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
+            results["converted_held_out_accuracy"], _ = evaluate(net, data.held_out, data.input_node)
         if args.output:
-            found.update(save_and_test(net, data, found))
-    print(json.dumps(found))
+            results.update(save_and_test(net, data, results))
+    print(json.dumps(results))
     return 0 if trainer.finished else 3
 
 
 def impossible(args):
-    """Why arguments do not go together, before hours are spent on them; None if they do."""
+    """Return why arguments do not go together, before hours are spent on them; None if they do."""
     converted = args.neuron == "ReLU"
     if args.convert and not converted:
         return f"--convert makes a spiking network of ReLU, but --neuron is {args.neuron}: add --neuron ReLU"
@@ -141,34 +144,33 @@ def impossible(args):
 
 
 # what papers.py has beside these settings
-OF_TIMED = ("pool", "warm_up", "smoothing", "average", "teaching", "initial", "teacher", "teacher_once", "gradients")
+OF_TIMED = ("pool", "warm_up", "smoothing", "average", "teaching", "initial", "teacher", "teacher_once",
+            "gradients")
 
 
-def save_and_test(net, data, found):
-    """Export, check and test a trained network: what was found, by name."""
+def save_and_test(net, data, results):
+    """Export, check and test a trained network; return its accuracy on the test part, by name. results: what is
+    known of it."""
     x, _ = data.test.batch(np.arange(N_CHECK))
-    told = {name: found[name] for name in (
+    settings = {name: results[name] for name in (
         "data", "network", "widths", "dense", "neuron", "bits", "leak", "surrogate", "width", "alpha",
         "restimulation", "timesteps", "epochs", "batch_size", "lr", "weight_decay", "spike_penalty", "seed",
         "samples", "augmentation", "half", "convert")}
-    told.update({name: found[name] for name in OF_TIMED if found.get(name) is not None})
+    settings.update({name: results[name] for name in OF_TIMED if results.get(name) is not None})
     provenance = {
-        "data": data.name, "script": "examples/trainer", "settings": json.dumps(told),
-        "seconds": f"{found['training_seconds']:.0f} of training on {found['device']}",
+        "data": data.name, "script": "examples/trainer", "settings": json.dumps(settings),
+        "seconds": f"{results['training_seconds']:.0f} of training on {results['device']}",
         "torch": torch.__version__,
-        "accuracy_held_out": f"{found.get('converted_held_out_accuracy', found['held_out_accuracy']):.4f} on "
+        "accuracy_held_out": f"{results.get('converted_held_out_accuracy', results['held_out_accuracy']):.4f} on "
                              f"{len(data.held_out)} training samples that were held out",
     }
     model = export(net, x, data.input_node, data.class_names, provenance)
-    eventsim.save(model, found["output"])  # before the test, which takes a while
-    found_accuracy = accuracy(model, data.test, "float32")
-    model.provenance["accuracy_test"] = f"{found_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
-    eventsim.save(model, found["output"])
-    return {"test_accuracy": found_accuracy, "test_samples": len(data.test)}
+    eventsim.save(model, results["output"])  # before the test, which takes a while
+    test_accuracy = accuracy(model, data.test, "float32")
+    model.provenance["accuracy_test"] = f"{test_accuracy:.4f} on {len(data.test)} test samples, eventsim float32"
+    eventsim.save(model, results["output"])
+    return {"test_accuracy": test_accuracy, "test_samples": len(data.test)}
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (EventsimError, ValueError, FloatingPointError, ImportError) as error:  # one line for who typed it
-        sys.exit(f"trainer: {error}")
+    commands.run("trainer", main)

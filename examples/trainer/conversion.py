@@ -132,13 +132,17 @@ def activations(net, x, batch_size=50):
     with InsteadOfReLU([]) as relus:
         net(x[:1].double())
     if not relus.n_calls:
-        raise TypeError("the network has no nn.ReLU to convert, and calls no functional.relu")
-    found = [[] for _ in range(relus.n_calls)]
+        activations_in = {type(module).__name__ for module in net.modules()
+                          if type(module).__module__ == "torch.nn.modules.activation"}
+        other = f" ({', '.join(sorted(activations_in))} in their place)" if activations_in else ""
+        raise TypeError(f"the network has no nn.ReLU to convert, and calls no functional.relu{other}; train it "
+                        "with ReLU")
+    inputs = [[] for _ in range(relus.n_calls)]
     n_batches = -(-len(x) // batch_size)
     for batch in x.split(batch_size):
-        with InsteadOfReLU([_keeping(parts, n_batches) for parts in found]):
+        with InsteadOfReLU([_keeping(parts, n_batches) for parts in inputs]):
             net(batch.double())
-    return [np.concatenate(parts) for parts in found]
+    return [np.concatenate(parts) for parts in inputs]
 
 
 def _keeping(parts, n_batches):
@@ -172,9 +176,9 @@ def sweep(net, x, part, input_node, timesteps=(1, 2, 4, 8, 16), bits=(1, 2, 3, 4
 
     x: samples to calibrate with, normalised. part: of trainer.data, what accuracy is taken on.
     """
-    found = {"ANN": evaluate(net, part, input_node)[0]}
+    accuracies = {"ANN": evaluate(net, part, input_node)[0]}
     samples = activations(net, x)
     for t in timesteps:
         for b in bits:
-            found[t, b] = evaluate(quantise(net, samples, t, b), part, input_node)[0]
-    return found
+            accuracies[t, b] = evaluate(quantise(net, samples, t, b), part, input_node)[0]
+    return accuracies

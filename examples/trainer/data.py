@@ -21,6 +21,7 @@ from eventsim.inputs.binning import bin_events
 from eventsim.inputs.dataset import open_dataset
 from eventsim.model.input import EventBins, Input
 from trainer.augmentation import Chain, Crop, Cutout, Image, Roll, auto_augment, flip
+from trainer.errors import TrainerError
 
 HELD_OUT = 5000
 SEED = 0  # of the splits; not of the training
@@ -119,16 +120,16 @@ class Data:
 
 
 def held_out(n, held=HELD_OUT):
-    """(indices to train on, indices held out) of n samples, sorted: always the same."""
+    """Return (indices to train on, indices held out) of n samples, sorted: always the same."""
     order = np.random.RandomState(SEED).permutation(n)  # frozen, unlike newer generators
     held = min(held, n // 10)
     return np.sort(order[held:]), np.sort(order[:held])
 
 
 def some(n, k):
-    """k of n indices, drawn once: files may be sorted by class. ValueError if there are not as many."""
+    """Return k of n indices, drawn once: files may be sorted by class. TrainerError if there are not as many."""
     if k > n:
-        raise ValueError(f"{k} samples are wanted, but there are {n}")
+        raise TrainerError(f"{k} samples are wanted, but there are {n}")
     return np.sort(np.random.RandomState(SEED).permutation(n)[:k])
 
 
@@ -139,7 +140,7 @@ def _data(name, input_node, class_names, training, test, moving=False):
 
 
 def _read(path, input_node, timesteps=None):
-    """(x, y) of a data file."""
+    """Return (x, y) of a data file."""
     dataset = open_dataset(path, input_node, timesteps)
     xs = [x for x, _ in dataset.batches(1000)]
     return np.concatenate(xs), dataset.labels
@@ -284,6 +285,6 @@ MOVING = ("nmnist", "cifar10_dvs")
 
 
 def open_data(name, folder, timesteps, simple=False):
-    """The Data of a name in DATA. timesteps: of sets whose samples move. simple: see `cifar10`."""
+    """Return the Data of a name in DATA. timesteps: of sets whose samples move. simple: see `cifar10`."""
     settings = {"timesteps": timesteps} if name in MOVING else {}
     return DATA[name](folder, **settings, **({"simple": simple} if name == "cifar10" else {}))

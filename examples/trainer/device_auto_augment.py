@@ -78,8 +78,8 @@ def move(x, matrix):
     column, row = ((a[:, i, 0] * columns + a[:, i, 1] * rows + a[:, i, 2]).floor().long() for i in range(2))
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     samples = torch.arange(n, device=x.device)[:, None, None]
-    found = x[samples, row.clamp(0, height - 1), column.clamp(0, width - 1)]
-    return torch.where(inside[..., None], found, torch.full_like(found[:1, :1, :1, :1], GREY))
+    moved = x[samples, row.clamp(0, height - 1), column.clamp(0, width - 1)]
+    return torch.where(inside[..., None], moved, torch.full_like(moved[:1, :1, :1, :1], GREY))
 
 
 # ---- tables of levels
@@ -100,8 +100,8 @@ def look_up(x, operation, part):
     table = i
     for name, one in tables.items():
         table = torch.where((operation == NUMBER[name])[:, None, None], one, table)
-    found = table.gather(2, levels).reshape(n, channels, height, width)
-    return found.permute(0, 2, 3, 1).to(torch.uint8)
+    looked_up = table.gather(2, levels).reshape(n, channels, height, width)
+    return looked_up.permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def auto_contrast(levels, i):
@@ -146,6 +146,6 @@ def smooth(image):
     kernel[1, 1] = 5
     channels = image.shape[3]
     inner = functional.conv2d(image.permute(0, 3, 1, 2), (kernel / 13).expand(channels, 1, 3, 3), groups=channels)
-    found = image.clone()
-    found[:, 1:-1, 1:-1] = (inner + 0.5).floor().permute(0, 2, 3, 1)
-    return found
+    smoothed = image.clone()
+    smoothed[:, 1:-1, 1:-1] = (inner + 0.5).floor().permute(0, 2, 3, 1)
+    return smoothed

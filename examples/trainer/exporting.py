@@ -47,7 +47,7 @@ def folded(net):
             layers[before] = _with_norm(layers[before], norm)
             del layers[name]
             del sources[name]
-            sources = {reader: tuple(before if one == name else one for one in read)
+            sources = {reader: tuple(before if source == name else source for source in read)
                        for reader, read in sources.items()}
     return SpikingNet(layers, net.timesteps, sources, net.moving, net.once).eval()
 
@@ -57,7 +57,7 @@ def _with_norm(layer, norm):
     """A copy of a synaptic layer that gives what BatchNorm makes of what it gives."""
     gain = norm.weight.double() * getattr(norm, "scale", 1.0) / torch.sqrt(norm.running_var.double() + norm.eps)
     shift = -norm.running_mean.double() if layer.bias is None else layer.bias.double() - norm.running_mean.double()
-    weight, found = layer.weight, deepcopy(layer)
-    found.weight = nn.Parameter((weight.double() * gain.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype))
-    found.bias = nn.Parameter((norm.bias.double() + shift * gain).to(weight.dtype))
-    return found
+    weight, joined = layer.weight, deepcopy(layer)
+    joined.weight = nn.Parameter((weight.double() * gain.view(-1, *[1] * (weight.ndim - 1))).to(weight.dtype))
+    joined.bias = nn.Parameter((norm.bias.double() + shift * gain).to(weight.dtype))
+    return joined

@@ -19,6 +19,7 @@ from typing import Callable
 import torch
 from torch import nn
 
+from trainer.errors import TrainerError
 from trainer.network import INPUT, Readout, SpikingNet
 from trainer.neurons import NEURONS, Neuron, Restimulation, TdBatchNorm1d, TdBatchNorm2d, fixed_point
 
@@ -39,11 +40,11 @@ class Style:
     average: bool = False
 
     def fire(self):
-        """A new layer of neurons."""
+        """Return a new layer of neurons."""
         return nn.ReLU() if self.neuron is None else Neuron(**self.neuron)
 
     def norm(self, channels, axes, paths):
-        """A new tdBN in front of a neuron that `paths` lead to; for ReLU, plain BatchNorm."""
+        """Return a new tdBN in front of a neuron that `paths` lead to; for ReLU, plain BatchNorm."""
         if self.neuron is None:
             return (nn.BatchNorm2d if axes == 2 else nn.BatchNorm1d)(channels)
         kind: Callable = TdBatchNorm2d if axes == 2 else TdBatchNorm1d
@@ -68,8 +69,8 @@ class Draft:
         return name
 
     def convolution(self, name, n_out, kernel, stride=1, shortcut=None, padding=None):
-        """Conv2d, tdBN and neurons. shortcut: (layer, channels) whose spikes are added, or None. padding: None
-        for half the kernel."""
+        """Append Conv2d, tdBN and neurons. shortcut: (layer, channels) whose spikes are added, or None. padding:
+        None for half the kernel."""
         before, n_in = self.at, self.channels
         padding = kernel // 2 if padding is None else padding
         self.add(f"{name}_conv", nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False))
@@ -78,13 +79,21 @@ class Draft:
             paths.append(self._shortcut(name, *shortcut, n_out))
         if self.style.restimulation and self.spiking:
             if padding != kernel // 2:
-                raise ValueError(f"layer {name!r}: re-stimulation needs maps of the size that a padding of "
-                                 f"{kernel // 2} gives, but padding is {padding}: leave re-stimulation out")
+                raise TrainerError(f"layer {name!r}: re-stimulation needs maps of the size that a padding of "
+                                   f"{kernel // 2} gives, but padding is {padding}: leave re-stimulation out")
             projection = None if (n_in, stride) == (n_out, 1) else (n_in, n_out, stride)
             paths.append(self.add(f"{name}_again", Restimulation(3, projection), before))
         self.add(name, self.style.fire(), *paths)
         self.channels, self.spiking = n_out, True
-        self.size = [(n + 2 * padding - kernel) // stride + 1 for n in self.size]
+        self._resize(name, kernel, stride, padding)
+
+    def _resize(self, name, kernel, stride, padding):
+        """Make the size that of the maps that a window gives. TrainerError where none are left."""
+        size = [(n + 2 * padding - kernel) // stride + 1 for n in self.size]
+        if min(size) < 1:
+            raise TrainerError(f"layer {name!r}: maps of {' x '.join(map(str, self.size))} are too small for a "
+                               f"window of {kernel} x {kernel}: give fewer --widths")
+        self.size = size
 
     def _shortcut(self, name, source, channels, stride, n_out):
         if (channels, stride) == (n_out, 1):
@@ -93,43 +102,43 @@ class Draft:
         return self.add(f"{name}_shortcut_norm", self.style.norm(n_out, 2, 2))
 
     def block(self, name, n_out, stride):
-        """Two 3x3 convolutions and a shortcut around them: He et al.'s basic block."""
+        """Append two 3x3 convolutions and a shortcut around them: He et al.'s basic block."""
         shortcut = (self.at, self.channels, stride)
         self.convolution(f"{name}a", n_out, 3, stride)
         self.convolution(f"{name}b", n_out, 3, 1, shortcut)
 
     def stages(self, stages):
-        """Basic blocks of (width, blocks); from the second stage on, the first block halves the maps."""
+        """Append basic blocks of (width, blocks); from the second stage on, the first block halves the maps."""
         for stage, (width, blocks) in enumerate(stages, 1):
             for block in range(1, blocks + 1):
                 self.block(f"stage{stage}_{block}", width, 2 if stage > 1 and block == 1 else 1)
 
     def pool(self, name, kernel, stride, padding=0, average=False):
-        """A pool of spikes."""
+        """Append a pool of spikes."""
         cls = nn.AvgPool2d if average else nn.MaxPool2d
         self.add(name, cls(kernel, stride, padding))
-        self.size = [(n + 2 * padding - kernel) // stride + 1 for n in self.size]
+        self._resize(name, kernel, stride, padding)
 
     def dense(self, name, n_out):
-        """Linear, tdBN and neurons."""
+        """Append Linear, tdBN and neurons."""
         self.add(f"{name}_dense", nn.Linear(self.channels, n_out, bias=False))
         self.add(f"{name}_norm", self.style.norm(n_out, 1, 1))
         self.add(name, self.style.fire())
         self.channels = n_out
 
     def average(self):
-        """The mean of each channel."""
+        """Append the mean of each channel."""
         self.add("average", nn.AvgPool2d(tuple(self.size)))
         self.size = [1, 1]
         self.flatten()
 
     def flatten(self):
-        """Maps to a vector."""
+        """Append a layer that makes a vector of maps."""
         self.add("flatten", nn.Flatten())
         self.channels *= self.size[0] * self.size[1]
 
     def network(self, classes, timesteps, moving):
-        """The SpikingNet, with a dense layer and a Readout at its end."""
+        """Return the SpikingNet, with a dense layer and a Readout at its end."""
         self.add("dense", nn.Linear(self.channels, classes))
         self.add("readout", Readout())
         net = SpikingNet(self.layers, timesteps, self.sources, moving, once=True)
@@ -139,8 +148,17 @@ class Draft:
         return net
 
 
+def stages_of(widths, depths):
+    """Return (width, depth) of each stage of a network. TrainerError where there are not as many widths as
+    stages."""
+    if len(widths) != len(depths):
+        raise TrainerError(f"--widths {' '.join(map(str, widths))}: {len(widths)} widths are given, expected "
+                           f"{len(depths)}, one for each stage of this network")
+    return list(zip(widths, depths))
+
+
 def vgg(style, timesteps, shape, classes, moving, stages, dense):
-    """Stages of 3x3 convolutions, each ended by a pool; then dense layers."""
+    """Build stages of 3x3 convolutions, each ended by a pool; then dense layers."""
     draft = Draft(style, shape)
     for stage, widths in enumerate(stages, 1):
         for layer, width in enumerate(widths, 1):
@@ -153,7 +171,7 @@ def vgg(style, timesteps, shape, classes, moving, stages, dense):
 
 
 def resnet(style, timesteps, shape, classes, moving, stages, stride=1, hidden=()):
-    """A stem, stages of basic blocks, the average, dense layers.
+    """Build a stem, stages of basic blocks, the average, dense layers.
 
     stages: (width, blocks), see Draft. stride: of the stem.
     Pictures of 64 pixels and more get ImageNet's stem: 7x7 with stride 2, and a pool of 3x3.
@@ -173,42 +191,41 @@ def resnet(style, timesteps, shape, classes, moving, stages, stride=1, hidden=()
 def vgg16(style, timesteps, shape=(3, 32, 32), classes=10, moving=False,
           widths=(64, 128, 256, 512, 512), dense=(4096, 4096)):
     """Configuration D of Simonyan and Zisserman (2014)."""
-    depths = (2, 2, 3, 3, 3)
-    return vgg(style, timesteps, shape, classes, moving,
-               [(width,) * depth for width, depth in zip(widths, depths)], dense)
+    stages = stages_of(widths, (2, 2, 3, 3, 3))
+    return vgg(style, timesteps, shape, classes, moving, [(width,) * depth for width, depth in stages], dense)
 
 
 def resnet18(style, timesteps, shape=(3, 224, 224), classes=1000, moving=False,
              widths=(64, 128, 256, 512)):
     """He et al. (2015), table 1."""
-    return resnet(style, timesteps, shape, classes, moving, [(w, 2) for w in widths])
+    return resnet(style, timesteps, shape, classes, moving, stages_of(widths, (2, 2, 2, 2)))
 
 
 def resnet34(style, timesteps, shape=(3, 224, 224), classes=1000, moving=False,
              widths=(64, 128, 256, 512)):
     """He et al. (2015), table 1."""
-    return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 4, 6, 3))))
+    return resnet(style, timesteps, shape, classes, moving, stages_of(widths, (3, 4, 6, 3)))
 
 
 def resnet19(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(128, 256, 512),
              hidden=(256,)):
     """STBP-tdBN's (Zheng et al., 2021): 17 convolutions and two dense layers."""
-    return resnet(style, timesteps, shape, classes, moving, list(zip(widths, (3, 3, 2))), hidden=hidden)
+    return resnet(style, timesteps, shape, classes, moving, stages_of(widths, (3, 3, 2)), hidden=hidden)
 
 
 def resnet20(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64), stride=1):
     """He et al. (2015), section 4.2, with 1x1 convolutions for shortcuts (option B). stride: see `resnet8`."""
-    return resnet(style, timesteps, shape, classes, moving, [(w, 3) for w in widths], stride)
+    return resnet(style, timesteps, shape, classes, moving, stages_of(widths, (3, 3, 3)), stride)
 
 
 def resnet20_wide(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(64, 128, 256, 512)):
     """Diet-SNN's ResNet20 (Rathi and Roy, 2020): three convolutions, an average pool, two blocks of each width,
     and a dense layer that reads the maps as they are. tdBN stands where it has dropout."""
-    draft = Draft(style, shape)
+    draft, stages = Draft(style, shape), stages_of(widths, (2, 2, 2, 2))
     for layer in (1, 2, 3):
         draft.convolution(f"stem{layer}", widths[0], 3)
     draft.pool("pool", 2, 2, average=True)
-    draft.stages([(width, 2) for width in widths])
+    draft.stages(stages)
     draft.flatten()
     return draft.network(classes, timesteps, moving)
 
@@ -216,7 +233,7 @@ def resnet20_wide(style, timesteps, shape=(3, 32, 32), classes=10, moving=False,
 def resnet8(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64), stride=1):
     """ResNet20 with a third of its blocks, for ablations on small machines. stride: of the stem; 2 halves
     all maps, which costs a quarter."""
-    return resnet(style, timesteps, shape, classes, moving, [(w, 1) for w in widths], stride)
+    return resnet(style, timesteps, shape, classes, moving, stages_of(widths, (1, 1, 1)), stride)
 
 
 def small_vgg(style, timesteps, shape=(3, 32, 32), classes=10, moving=False, widths=(16, 32, 64),
@@ -247,7 +264,7 @@ NETWORKS = {function.__name__: function for function in (
 
 
 def from_settings(settings, data):
-    """The network that the settings of `python -m trainer` describe, its weights drawn from their seed.
+    """Return the network that the settings of `python -m trainer` describe, its weights drawn from their seed.
 
     settings: network, widths, neuron, bits, leak, surrogate, width, alpha, restimulation, timesteps and seed, as
     the command line has them and as a model's provenance keeps them; and `dense` and `pool`, which older files
@@ -266,10 +283,10 @@ def from_settings(settings, data):
     timesteps = 1 if neuron is None and not data.moving else settings["timesteps"]
     network = NETWORKS[settings["network"]]
     if "dense" in more and "dense" not in signature(network).parameters:
-        raise ValueError(f"--dense is for VGG and LeNet: leave it out with {settings['network']}")
+        raise TrainerError(f"--dense is for VGG and LeNet: leave it out with {settings['network']}")
     return network(style, timesteps, data.input_node.shape, len(data.class_names), data.moving, **more)
 
 
 def n_parameters(net):
-    """Trainable numbers of a network."""
+    """Return how many trainable numbers a network has."""
     return sum(p.numel() for p in net.parameters())

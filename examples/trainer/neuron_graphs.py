@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 
 from trainer import rectifier
+from trainer.errors import TrainerError
 from trainer.neurons import Neuron, is_one_block, single
 
 N_CHECK = 4096, 4097  # neurons that a compiled graph is compared on: compilers like multiples of 16
@@ -157,8 +158,8 @@ def whole(net):
     for layer in net.modules():
         if isinstance(layer, Neuron):
             if layer.surrogate != "rectangle":
-                raise ValueError("a whole network is compiled with the rectangular surrogate alone, but one is "
-                                 f"{layer.surrogate!r}: compile neurons, or nothing")
+                raise TrainerError("a whole network is compiled with the rectangular surrogate alone, but one is "
+                                   f"{layer.surrogate!r}: compile neurons, or nothing")
             layer.graph = Traced(Settings.of(layer))
     return torch.compile(net, dynamic=False)
 
@@ -208,6 +209,6 @@ def check(s, device, dtype, shape):
     fire, back = compiled(s)
     if not torch.equal(fire(current), integrate(current, s)):
         raise ArithmeticError("the compiled neurons give other spikes")
-    found, expected = back(grad, current).float(), backpropagate(grad, current, s).float()
-    if not torch.allclose(found, expected, rtol=1e-2, atol=1e-3):
+    gradient, expected = back(grad, current).float(), backpropagate(grad, current, s).float()
+    if not torch.allclose(gradient, expected, rtol=1e-2, atol=1e-3):
         raise ArithmeticError("the compiled neurons give other gradients")

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer.errors import TrainerError
+
 try:
     from trainer import neuron_kernels
 except ImportError:  # without numba, PyTorch does what they do
@@ -219,14 +221,14 @@ class Neuron(nn.Module):
         super().__init__()
         v_threshold = quantum / 2 if v_threshold is None else v_threshold
         if bits < 1 or quantum <= 0 or width <= 0 or not 0 <= leak <= 1:
-            raise ValueError(f"bits {bits}, quantum {quantum}, width {width}, leak {leak}: expected at "
-                             "least 1 bit, quantum and width above 0, a leak from 0 to 1")
+            raise TrainerError(f"bits {bits}, quantum {quantum}, width {width}, leak {leak}: expected at "
+                               "least 1 bit, quantum and width above 0, a leak from 0 to 1")
         if reset not in ("soft", "hard") or surrogate not in SURROGATES:
-            raise ValueError(f"reset {reset!r}, surrogate {surrogate!r}: expected 'soft' or 'hard' and "
-                             f"one of {', '.join(SURROGATES)}")
+            raise TrainerError(f"reset {reset!r}, surrogate {surrogate!r}: expected 'soft' or 'hard' and "
+                               f"one of {', '.join(SURROGATES)}")
         if mpr and v_threshold != quantum / 2:
-            raise ValueError(f"v_threshold is {v_threshold}: MPR expects quantum / 2 = {quantum / 2}, "
-                             "where it changes no spike")
+            raise TrainerError(f"v_threshold is {v_threshold}: MPR expects quantum / 2 = {quantum / 2}, "
+                               "where it changes no spike")
         self.bits, self.quantum, self.mpr, self.leak = bits, quantum, mpr, leak
         self.v_threshold, self.reset, self.v_reset = v_threshold, reset, v_reset
         self.surrogate, self.width = surrogate, width

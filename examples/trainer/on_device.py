@@ -81,7 +81,7 @@ def cutout(x, fill, generator, size=16):
     inside = []
     for length in (height, width):
         start = whole(generator, 0, length, n)[:, None] - size // 2
-        at = torch.arange(length, device=x.device)
-        inside.append((at >= start) & (at < start + size))
+        pixels = torch.arange(length, device=x.device)
+        inside.append((pixels >= start) & (pixels < start + size))
     rows, columns = inside
     return torch.where((rows[:, :, None] & columns[:, None, :])[..., None], fill, x)

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 
 from trainer import pieces
+from trainer.errors import TrainerError
 
 NAME = "data"  # of the pieces
-LIMIT = 52 * pieces.MEBIBYTE  # leaves room for the source tree where both together may have 64 MiB
+LIMIT = 52 * pieces.MEBIBYTE  # one file leaves room for the source tree where both together may have 64 MiB
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Part:
         return len(self.y)
 
     def batch(self, indices, rng=None):
-        """(x, y) of the samples `indices`, as they are."""
+        """Return (x, y) of the samples `indices`, as they are."""
         return self.x[indices], self.y[indices]
 
 
@@ -51,7 +52,7 @@ class Packed(NamedTuple):
 def pack(data, folder, limit=LIMIT):
     """Write a trainer.data.Data of pictures as pieces; returns their paths. ValueError for moving samples."""
     if data.moving:
-        raise ValueError(f"{data.name}: its samples move, expected pictures")
+        raise TrainerError(f"{data.name}: its samples move, expected pictures")
     node = data.input_node
     about = {"name": data.name, "class_names": data.class_names, "shape": node.shape, "scale": float(node.scale),
              "mean": np.atleast_1d(node.mean).tolist(), "std": np.atleast_1d(node.std).tolist()}
@@ -65,7 +66,7 @@ def pack(data, folder, limit=LIMIT):
 
 
 def unpack(folder):
-    """The Packed data set of a folder. ValueError where a piece is missing or damaged."""
+    """Return the Packed data set of a folder. TrainerError where a piece is missing or damaged."""
     arrays = np.load(io.BytesIO(pieces.join(folder, NAME)))
     about = json.loads(arrays["about"].tobytes())
     node = SimpleNamespace(shape=tuple(about["shape"]), scale=about["scale"], mean=np.array(about["mean"]),
@@ -75,7 +76,8 @@ def unpack(folder):
 
 
 def differences(x):
-    """uint8 (N, C, H, W), modulo 256: of each channel to the second, then to the pixels left and above."""
+    """Return uint8 (N, C, H, W), modulo 256: the differences of each channel to the second, then to the pixels
+    left and above."""
     d = x.copy()
     for channel in range(x.shape[1]):
         if channel != 1 and x.shape[1] > 1:
@@ -86,7 +88,7 @@ def differences(x):
 
 
 def sums(d):
-    """What `differences` was given."""
+    """Return what `differences` was given."""
     x = np.cumsum(np.cumsum(d, axis=2, dtype=np.uint8), axis=3, dtype=np.uint8)
     for channel in range(x.shape[1]):
         if channel != 1 and x.shape[1] > 1:

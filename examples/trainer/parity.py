@@ -13,7 +13,6 @@ Two comparisons, both over a whole data set:
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass, field
 from typing import List, NamedTuple
 
@@ -21,12 +20,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+import commands
 import eventsim
 from eventsim import Simulator
 from trainer.data import DATA, open_data
+from trainer.errors import TrainerError
 from trainer.networks import from_settings
 from trainer.simulating import simulate
-from trainer.training import to_values
+from trainer.training import load_weights, read_checkpoint, to_values, weights_of
 
 
 class FirstDifference(NamedTuple):
@@ -60,13 +61,13 @@ class Parity:
     trained_different: List[FirstDifference] = field(default_factory=list)
 
     def as_json(self):
-        """A dict of plain numbers."""
+        """Return a dict of plain numbers."""
         return {**vars(self), "trained_different": [d._asdict() for d in self.trained_different]}
 
 
 def compare(model, part, net=None, batch_size=50, limit=None, progress=False):
-    """The Parity of a model on a part of a data set. net: the SpikingNet as trained, or None."""
-    found = Parity(trained_compared=net is not None)
+    """Return the Parity of a model on a part of a data set. net: the SpikingNet as trained, or None."""
+    parity = Parity(trained_compared=net is not None)
     input_node = model.nodes[model.input]
     neurons = [name for name, node in model.nodes.items() if node.kind == "Neuron"]
     simulator = Simulator(model, "float64")
@@ -75,42 +76,42 @@ def compare(model, part, net=None, batch_size=50, limit=None, progress=False):
         x, y = part.batch(np.arange(start, min(start + batch_size, n)))
         recording = simulator.run(x, record=[f"spikes:{name}" for name in neurons])
         expected = simulate(model, to_values(x, input_node, dtype=torch.float64))
-        found.samples += len(x)
-        found.margin = min(found.margin, expected.margin)
+        parity.samples += len(x)
+        parity.margin = min(parity.margin, expected.margin)
         for name in neurons:
             levels = expected.levels[name]
-            found.levels += levels.size
-            found.levels_different += int((recording.levels(name).reshape(levels.shape) != levels).sum())
-        found.predictions_different += int((recording.predictions != expected.outputs.argmax(1)).sum())
-        found.output_error = max(found.output_error, float(np.abs(recording.output - expected.outputs).max()))
-        found.right += int((recording.predictions == y).sum())
+            parity.levels += levels.size
+            parity.levels_different += int((recording.levels(name).reshape(levels.shape) != levels).sum())
+        parity.predictions_different += int((recording.predictions != expected.outputs.argmax(1)).sum())
+        parity.output_error = max(parity.output_error, float(np.abs(recording.output - expected.outputs).max()))
+        parity.right += int((recording.predictions == y).sum())
         if net is not None:
-            found.trained_different += _trained(net, model, x, recording, start)
-    return found
+            parity.trained_different += _trained(net, model, x, recording, start)
+    return parity
 
 
 def _trained(net, model, x, recording, start):
-    """FirstDifference of each sample that the network as trained predicts differently.
+    """Return the FirstDifference of each sample that the network as trained predicts differently.
 
     Where every spike is equal, it is the output: its layer, and how far the two classes are apart.
     """
     outputs, levels = run_trained(net, to_values(x, model.nodes[model.input]))
-    levels = {node_of(model, name): found for name, found in levels.items()}
+    levels = {node_of(model, name): differences for name, differences in levels.items()}
     predictions = outputs.argmax(1)
-    found = []
+    differences = []
     for i in np.flatnonzero(predictions != recording.predictions):
         first = first_difference(model, x[i], {name: v[i] for name, v in levels.items()}, start + int(i))
         if first is None:
             ours = recording.output[i]
             gap = float(ours[recording.predictions[i]] - ours[predictions[i]])
             first = FirstDifference(start + int(i), model.output, model.timesteps - 1, int(predictions[i]), gap)
-        found.append(first)
-    return found
+        differences.append(first)
+    return differences
 
 
 @torch.no_grad()
 def run_trained(net, values):
-    """(outputs (N, classes), name -> levels int64 (N, T, ...)) of a SpikingNet in evaluation."""
+    """Return (outputs (N, classes), name -> levels int64 (N, T, ...)) of a SpikingNet in evaluation."""
     levels, hooks = {}, []
     for name, layer in net.layers.items():
         if hasattr(layer, "max_level"):
@@ -126,13 +127,14 @@ def run_trained(net, values):
 
 
 def node_of(model, layer):
-    """Name of the node that a layer of a SpikingNet is: its module's path, in older files the layer's own name."""
+    """Return the name of the node that a layer of a SpikingNet is: its module's path, in older files the layer's
+    own name."""
     path = f"layers.{layer}"
     return path if path in model.nodes else layer
 
 
 def first_difference(model, x, levels, sample=0):
-    """The FirstDifference of one sample x from `levels`, name -> (T, ...); None if there is none.
+    """Return the FirstDifference of one sample x from `levels`, name -> (T, ...); None if there is none.
 
     First in time, then in the order in which layers run.
     """
@@ -141,29 +143,35 @@ def first_difference(model, x, levels, sample=0):
     order = [name for group in model.order() for name in group if name in levels]
     for step in range(model.timesteps):
         for name in order:
-            found = recording.levels(name)[0, step].reshape(-1)
-            different = np.flatnonzero(found != levels[name][step].reshape(-1))
+            own = recording.levels(name)[0, step].reshape(-1)
+            different = np.flatnonzero(own != levels[name][step].reshape(-1))
             if len(different):
                 h = np.asarray(recording.potentials(name))[0, step].reshape(-1)[different]
                 distance = _distance(model.nodes[name], h)
-                at = int(distance.argmax())
-                return FirstDifference(sample, name, step, int(different[at]), float(distance[at]))
+                farthest = int(distance.argmax())
+                return FirstDifference(sample, name, step, int(different[farthest]), float(distance[farthest]))
     return None
 
 
 def _distance(node, h):
-    """Of membranes to the nearest threshold, in quanta; the thresholds of a layer are alike."""
+    """Return the distance of membranes to the nearest threshold, in quanta; the thresholds of a layer are
+    alike."""
     u = (h - float(node.v_threshold)) / float(node.quantum)
     return np.abs(u - np.clip(np.round(u), 0, 2**node.n_bits - 2))
 
 
 def trained_network(model, checkpoint, data):
-    """The SpikingNet of a checkpoint, built as the model's provenance says."""
-    settings = json.loads(model.provenance["settings"])
+    """Return the SpikingNet that a checkpoint stands for, built as the model's provenance says. TrainerError where
+    that does not say it, or the checkpoint holds another network."""
+    try:
+        settings = json.loads(model.provenance["settings"])
+    except (KeyError, ValueError):
+        raise TrainerError("the model does not say its network: give one that the trainer exported, or compare "
+                           "without --checkpoint") from None
     if settings["convert"]:
-        raise ValueError("a converted network was not trained as it is: compare without --checkpoint")
+        raise TrainerError("a converted network was not trained as it is: compare without --checkpoint")
     net = from_settings(settings, data)
-    net.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["net"])
+    load_weights(net, weights_of(read_checkpoint(checkpoint, checkpoint)), checkpoint)
     return net
 
 
@@ -173,18 +181,18 @@ def main(argv=None):
     p.add_argument("model")
     p.add_argument("data", choices=DATA)
     p.add_argument("folder")
-    p.add_argument("--limit", type=int, help="samples of the test part (default: all)")
+    p.add_argument("--limit", type=commands.POSITIVE, help="samples of the test part (default: all)")
     p.add_argument("--checkpoint", help="of the training: compare with the trained network, too")
-    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--threads", type=commands.POSITIVE, default=1)
     args = p.parse_args(argv)
     torch.set_num_threads(args.threads)
     model = eventsim.load(args.model)
     data = open_data(args.data, args.folder, model.timesteps)
     net = args.checkpoint and trained_network(model, args.checkpoint, data)
-    found = compare(model, data.test, net, limit=args.limit, progress=True)
-    print(json.dumps(found.as_json()))
-    return int(bool(found.levels_different or found.predictions_different))
+    parity = compare(model, data.test, net, limit=args.limit, progress=True)
+    print(json.dumps(parity.as_json()))
+    return int(bool(parity.levels_different or parity.predictions_different))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run("trainer.parity", main)

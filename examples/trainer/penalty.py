@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer.errors import TrainerError
 from trainer.neurons import SRIF, Neuron
 
 PASSING = (nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Dropout)  # layers that pass spikes on to synapses
@@ -32,7 +33,7 @@ class SpikePenalty:
     def __init__(self, net):
         self._units = {name: unit for name in net.layers if (unit := _unit_read(net, name)) is not None}
         if not self._units:
-            raise ValueError("no convolution or dense layer reads spikes: there is nothing to penalise")
+            raise TrainerError("no convolution or dense layer reads spikes: there is nothing to penalise")
         self._net, self._hooks = net, []
         self._fan_outs, self._reached = {}, {}
 

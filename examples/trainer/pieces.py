@@ -12,6 +12,8 @@ import json
 import os
 from pathlib import Path
 
+from trainer.errors import TrainerError
+
 MEBIBYTE = 1 << 20
 
 
@@ -21,7 +23,7 @@ def split(data, folder, name, limit):
     Returns the paths of the pieces. ValueError if `limit` is below 1.
     """
     if limit < 1:
-        raise ValueError(f"pieces of {limit} bytes are wanted, expected at least 1")
+        raise TrainerError(f"pieces of {limit} bytes are wanted, expected at least 1")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     view, pieces = memoryview(data), []
@@ -39,31 +41,32 @@ def split(data, folder, name, limit):
 
 
 def join(folder, name):
-    """The bytes that `split` was given. ValueError where the index or a piece is missing, or is another."""
+    """Return the bytes that `split` was given. TrainerError where the index or a piece is missing, or is
+    another."""
     index = index_of(folder, name)
     try:
         pieces = json.loads(index.read_text())["pieces"]
         listed = [(piece["file"], piece["sha256"]) for piece in pieces]
     except FileNotFoundError:
-        raise ValueError(f"{index}: is missing: it lists the pieces; bring it, too") from None
+        raise TrainerError(f"{index}: is missing: it lists the pieces; bring it, too") from None
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{index}: is no index of pieces: bring it again") from None
+        raise TrainerError(f"{index}: is no index of pieces: bring it again") from None
     return b"".join(_piece(Path(folder) / file, digest) for file, digest in listed)
 
 
 def _piece(path, digest):
     if not path.exists():
-        raise ValueError(f"{path}: is missing: bring it, too")
+        raise TrainerError(f"{path}: is missing: bring it, too")
     data = path.read_bytes()
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise ValueError(f"{path}: has SHA-256 {found[:12]}..., its index says {digest[:12]}...: it is damaged or "
-                         "of another set; bring the whole set again")
+    own_digest = hashlib.sha256(data).hexdigest()
+    if own_digest != digest:
+        raise TrainerError(f"{path}: has SHA-256 {own_digest[:12]}..., its index says {digest[:12]}...: it is "
+                           "damaged or of another set; bring the whole set again")
     return data
 
 
 def index_of(folder, name):
-    """Path of the index of a set of pieces."""
+    """Return the path of the index of a set of pieces."""
     return Path(folder) / f"{name}.json"
 
 

@@ -2,8 +2,8 @@
 
 Arrays are float32; currents, spikes and what the loss says of them may be the int16 that bfloat16 has for bits.
 y: (T, n), currents, or (1, n) for the same current in every step; n counts samples, rows, columns
-and, last, channels. Threads share it in stretches of whole channels, about STRETCH elements, which stay in a cache for
-all steps. Sums are added stretch by stretch, in order, so that results do not depend on the threads.
+and, last, channels. Threads share it in stretches of whole channels, about STRETCH elements, which stay in a cache
+for all steps. Sums are added stretch by stretch, in order, so that results do not depend on the threads.
 gain, shift: one number for each element of a stretch. steps: T. The neuron's settings are neuron_kernels'.
 """
 
@@ -22,7 +22,8 @@ PLAIN = {"fastmath": {"contract", "nsz"}, "error_model": "numpy", "cache": True}
 @njit(inline="always")
 def _horner(q, s):
     """A polynomial of degree 8, written out: a loop inside another one keeps it from being vectorised."""
-    return (((((((q[0] * s + q[1]) * s + q[2]) * s + q[3]) * s + q[4]) * s + q[5]) * s + q[6]) * s + q[7]) * s + q[8]
+    return (((((((q[0] * s + q[1]) * s + q[2]) * s + q[3]) * s + q[4]) * s + q[5]) * s + q[6]) * s
+            + q[7]) * s + q[8]
 
 
 @njit(**PLAIN)
@@ -54,14 +55,14 @@ def _integrate(y, gain, shift, residual, h, values, quantum, offset, most, leak,
     """One step of a stretch: membranes before firing and spikes' values; residual is moved on."""
     inverse = ONE / quantum
     for i in range(len(y)):
-        found = leak * residual[i] + (y[i] * gain[i] + shift[i])
-        value = min(max(np.floor(found * inverse + offset), ZERO), most) * quantum
-        h[i] = found
+        potential = leak * residual[i] + (y[i] * gain[i] + shift[i])
+        value = min(max(np.floor(potential * inverse + offset), ZERO), most) * quantum
+        h[i] = potential
         values[i] = value
         if soft:
-            residual[i] = found - value
+            residual[i] = potential - value
         else:
-            residual[i] = found if value == ZERO else v_reset
+            residual[i] = potential if value == ZERO else v_reset
 
 
 @njit(**PLAIN)
@@ -152,12 +153,12 @@ def forwards(y, gain, shift, values, quantum, offset, most, leak, soft, v_reset)
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
-def backwards(grad_values, y, gain, shift, steps, mean_grad, mean_y, sums, quantum, offset, most, leak, soft, v_reset,
-              middle, reach, rectified):
+def backwards(grad_values, y, gain, shift, steps, mean_grad, mean_y, sums, quantum, offset, most, leak, soft,
+              v_reset, middle, reach, rectified):
     """The means over the steps of the gradient by the current and of y, both (n,), and the gradient's sums.
 
-    grad_values: (T, n), or (1, n) for the same in every step. mean_grad, mean_y: zeros. sums: (stretches, 2, C), zeros:
-    of the gradient, and of the gradient times y. middle, reach: see neuron_kernels.backpropagate.
+    grad_values: (T, n), or (1, n) for the same in every step. mean_grad, mean_y: zeros. sums: (stretches, 2, C),
+    zeros: of the gradient, and of the gradient times y. middle, reach: see neuron_kernels.backpropagate.
     """
     each = ONE / np.float32(steps)
     for s in prange(len(sums)):
@@ -169,8 +170,8 @@ def backwards(grad_values, y, gain, shift, steps, mean_grad, mean_y, sums, quant
         for t in range(steps):
             if t < len(y):
                 _load(y[t, first:last], currents[t])
-            _integrate(currents[min(t, len(y) - 1)], gain, shift, residual, h[t], g[t], quantum, offset, most, leak,
-                       soft, v_reset)
+            _integrate(currents[min(t, len(y) - 1)], gain, shift, residual, h[t], g[t], quantum, offset, most,
+                       leak, soft, v_reset)
         for t in range(steps - 1, -1, -1):
             _slopes(h[t], g[t], quantum, most, middle, reach, rectified)
             if t < len(grad_values):
@@ -200,8 +201,8 @@ def through_norm(mean_grad, mean_y, gain, by_mean, by_y):
 
 @njit(parallel=True, error_model="numpy", cache=True)
 def largest(x, pooled, winners):
-    """The largest of each 2x2 places, and which one it was: 0 to 3, row by row, the first one of equals. Numbers of
-    bfloat16, none of them negative, are as large as their bits.
+    """The largest of each 2x2 places, and which one it was: 0 to 3, row by row, the first one of equals. Numbers
+    of bfloat16, none of them negative, are as large as their bits.
 
     x: (T, N, H, W, C), H and W even; pooled: (T, N, H / 2, W / 2, C), winners: uint8, of that shape.
     """
@@ -225,20 +226,20 @@ def _largest_of(a, b, c, d, most, winners):
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
-def to_largest(grads, winners, found):
-    """found: the gradient by x of `largest`, (T, N, H, W, C). grads: (T, N, H / 2, W / 2, C), or (1, ...) for the same
-    in every step."""
+def to_largest(grads, winners, grad_x):
+    """Set grad_x, the gradient by x of `largest`, (T, N, H, W, C). grads: (T, N, H / 2, W / 2, C), or (1, ...) for
+    the same in every step."""
     steps, n, height, width, _ = winners.shape
-    for at in prange(steps * n):
-        t, i = at // n, at % n
+    for index in prange(steps * n):
+        t, i = index // n, index % n
         for r in range(height):
             for w in range(width):
                 for k in range(4):
                     _where(winners[t, i, r, w], np.uint8(k), grads[t if len(grads) > 1 else 0, i, r, w],
-                           found[t, i, 2 * r + k // 2, 2 * w + k % 2])
+                           grad_x[t, i, 2 * r + k // 2, 2 * w + k % 2])
 
 
 @njit(**PLAIN)
-def _where(winners, k, grad, found):
-    for i in range(len(found)):
-        found[i] = grad[i] if winners[i] == k else found.dtype.type(0)
+def _where(winners, k, grad, grad_x):
+    for i in range(len(grad_x)):
+        grad_x[i] = grad[i] if winners[i] == k else grad_x.dtype.type(0)

@@ -127,8 +127,8 @@ class _NormAndFire(torch.autograd.Function):
         keep_moments(norm, mean, variance * n / (n - 1))
         deviation = np.sqrt(variance + norm.eps)
         scaled = weight.detach().double().numpy() * norm.scale / deviation
-        gain, shift = (np.tile(found.astype(np.float32), stretch // channels)
-                       for found in (scaled, bias.detach().double().numpy() - mean * scaled))
+        gain, shift = (np.tile(row.astype(np.float32), stretch // channels)
+                       for row in (scaled, bias.detach().double().numpy() - mean * scaled))
         values = np.empty((steps, y.shape[1]), y.dtype)
         kernels.forwards(y, gain, shift, values, *settings_of(neuron))
         ctx.kept = SimpleNamespace(y=y, gain=gain, shift=shift, mean=mean, deviation=deviation, scale=norm.scale,
@@ -151,22 +151,22 @@ class _NormAndFire(torch.autograd.Function):
         by_mean = gain * total / n - by_y * kept.mean
         kernels.through_norm(mean_grad.reshape(-1, channels), mean_y.reshape(-1, channels), gain,
                              by_mean.astype(np.float32), by_y.astype(np.float32))
-        found = maps(mean_grad[np.newaxis], kept.shape)
-        to_current = kept.steps * found if len(y) == 1 else found.expand(kept.steps, *kept.shape)
+        grad_x = maps(mean_grad[np.newaxis], kept.shape)
+        to_current = kept.steps * grad_x if len(y) == 1 else grad_x.expand(kept.steps, *kept.shape)
         to_weight, to_bias = (torch.from_numpy(x.astype(np.float32)) for x in (along * kept.scale, total))
         return to_current, to_weight, to_bias, None, None, None
 
 
 def norm_and_fire(norm, neuron, steps, current):
-    """What a Neuron makes of what a TdBatchNorm2d in training makes of a current, float32 or bfloat16 (steps, N, C, H,
-    W), or (1, N, ...) for the same in every step; in its type, which holds every spike exactly. Backwards, each step
-    gets the mean of the steps' gradients, which is all that `convolution` looks at."""
+    """What a Neuron makes of what a TdBatchNorm2d in training makes of a current, float32 or bfloat16 (steps, N,
+    C, H, W), or (1, N, ...) for the same in every step; in its type, which holds every spike exactly. Backwards,
+    each step gets the mean of the steps' gradients, which is all that `convolution` looks at."""
     return _NormAndFire.apply(current, norm.weight, norm.bias, norm, neuron, steps)
 
 
 def channels_last(x):
-    """(steps, N, H, W, C) of a tensor (steps, N, C, H, W), as an array of float32 or of bfloat16's bits; (1, ...) where
-    all steps are one. It is copied where its memory has another order."""
+    """(steps, N, H, W, C) of a tensor (steps, N, C, H, W), as an array of float32 or of bfloat16's bits; (1, ...)
+    where all steps are one. It is copied where its memory has another order."""
     x = (x[:1] if same_in_all_steps(x) else x).detach().permute(0, 1, 3, 4, 2).contiguous()
     return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
 
@@ -204,7 +204,8 @@ def keep_moments(norm, mean, variance):
 
 def settings_of(neuron):
     """Of a Neuron, as the kernels take them."""
-    return (*map(np.float32, (neuron.quantum, 1 - neuron.v_threshold / neuron.quantum, neuron.max_level, neuron.leak)),
+    offset = 1 - neuron.v_threshold / neuron.quantum
+    return (*map(np.float32, (neuron.quantum, offset, neuron.max_level, neuron.leak)),
             neuron.reset == "soft", np.float32(neuron.v_reset))
 
 
@@ -224,9 +225,9 @@ class _Largest(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grads):
         grads = channels_last(grads)
-        found = np.empty(ctx.shape, grads.dtype)
-        kernels.to_largest(grads, ctx.winners, found)
-        return tensor(found)
+        grad_x = np.empty(ctx.shape, grads.dtype)
+        kernels.to_largest(grads, ctx.winners, grad_x)
+        return tensor(grad_x)
 
 
 def pool(layer, x):

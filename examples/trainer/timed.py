@@ -8,17 +8,20 @@ average of the weights, which is what is exported. A line of JSON tells of every
 import io
 import math
 import time
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import torch
 from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel
 
 from trainer import pieces
+from trainer.errors import TrainerError
 from trainer.on_device import resident
-from trainer.training import Recipe, Trainer, evaluate, read_checkpoint
+from trainer.training import Recipe, Trainer, evaluate, read_checkpoint, weights_of
 
 NAME = "checkpoint"  # of the pieces
 LATE = 1.02  # a schedule is shortened where what is left of it takes so many times the time that is left
@@ -49,11 +52,11 @@ class TimedRecipe(Recipe):
 class Plan:
     """What the clock decides, seconds all.
 
-    total: for the whole training, over all commands. measured: of steps by which the epochs are chosen.
-    checkpoint: between checkpoints.
+    total: for the whole training, over all commands; None: as the checkpoint says that is gone on with. measured:
+    of steps by which the epochs are chosen. checkpoint: between checkpoints.
     """
 
-    total: float
+    total: Optional[float]
     measured: float = 20.0
     checkpoint: float = 60.0
 
@@ -74,6 +77,11 @@ class Schedule:
         """Steps of the whole training, or None."""
         return self.knots[-1][0] if self.knots else None
 
+    def shorten_warm_up(self, step, n_steps):
+        """Let the warm-up end after half of n_steps where it would take longer, but not before this step."""
+        if step < self.warm_up:
+            self.warm_up = min(self.warm_up, max(step, n_steps // 2))
+
     def choose(self, step, n_steps):
         """From a step on, go straight to the end of the cosine at n_steps."""
         progress = self.progress(step)
@@ -82,17 +90,17 @@ class Schedule:
         self.knots = [*kept, (step, progress), (max(n_steps, step + 1), 1.0)]
 
     def progress(self, step):
-        """Along the cosine, 0 to 1."""
+        """Return how far along the cosine a step is, 0 to 1."""
         return float(np.interp(step, *zip(*self.knots))) if self.knots else 0.0
 
     def factor(self, step):
-        """The learning rate of a step, as a share of the largest."""
+        """Return the learning rate of a step, as a share of the largest."""
         rising = min((step + 1) / self.warm_up, 1.0) if self.warm_up else 1.0
         return rising * (1 + math.cos(math.pi * self.progress(step))) / 2
 
 
 def steps_that_fit(step, rate, seconds, n_batches):
-    """How many steps to train in all, whole epochs if at least one fits.
+    """Return how many steps to train in all, whole epochs if at least one fits.
 
     step: done. rate: steps per second. seconds: left. n_batches: of an epoch.
     """
@@ -106,8 +114,8 @@ class TimedTrainer(Trainer):
     net, part, input_node, recipe (TimedRecipe), device, checkpoint, settings: as a Trainer's; convolutions are in
         bfloat16 where recipe.half. held_out: part to evaluate at each checkpoint, or None.
     plan: a Plan. log: called with a dict for each line. carried: (folder, bytes of a piece, bytes of all) or None.
-    teacher: whose outputs are learnt, too, where recipe.teaching is above 0: a network on the device, or its outputs
-        for all samples of the part as they are, (samples, classes).
+    teacher: whose outputs are learnt, too, where recipe.teaching is above 0: a network on the device, or its
+        outputs for all samples of the part as they are, (samples, classes).
     """
 
     def __init__(self, net, part, input_node, recipe, device, checkpoint, settings, plan, log, held_out=None,
@@ -120,12 +128,16 @@ class TimedTrainer(Trainer):
         self.half_dtype = torch.bfloat16
         self.scaler = torch.amp.GradScaler(enabled=False)  # bfloat16 needs none
         self.schedule = Schedule(round(recipe.warm_up * self.n_batches))
-        decay = 1 - 1 / max(recipe.average * self.n_batches, 1)
-        self.average = AveragedModel(net, multi_avg_fn=moving_average(decay), use_buffers=True)
+        n_steps = recipe.epochs * self.n_batches
+        if recipe.epochs and self.schedule.warm_up >= n_steps:
+            raise TrainerError(f"--warm-up {recipe.warm_up:g}: the learning rate rises for "
+                               f"{self.schedule.warm_up} steps, but there are {n_steps}, expected fewer: it would "
+                               "not fall")
+        self.average = MovingAverage(net, 1 - 1 / max(recipe.average * self.n_batches, 1))
         if carried:
             self.brief()  # that it is too large is said before the minutes are spent
         if recipe.epochs:
-            self.schedule.choose(0, recipe.epochs * self.n_batches)
+            self.schedule.choose(0, n_steps)
         if self.checkpoint.exists():
             self._load()
 
@@ -135,11 +147,11 @@ class TimedTrainer(Trainer):
         return self.schedule.n_steps if self.schedule else None
 
     def learning_rate(self):
-        """Of this step."""
+        """Return the learning rate of this step."""
         return self.recipe.lr * self.schedule.factor(self.step)
 
     def loss(self, outputs, y, values):
-        """Cross-entropy with smoothed labels, and with what the teacher says of the same pictures."""
+        """Return the cross-entropy with smoothed labels, and with what the teacher says of the same pictures."""
         share = self.recipe.teaching
         loss = functional.cross_entropy(outputs, y, label_smoothing=self.recipe.smoothing)
         if not share:
@@ -175,17 +187,20 @@ class TimedTrainer(Trainer):
         self.keep()
 
     def step_on(self):
-        """One step of the optimizer and of the average. Waits for no GPU."""
+        """Make one step of the optimizer and of the average, without waiting for a GPU."""
         self.total = self.total + self.descend()
         self.step += 1
-        self.average.update_parameters(self.net)
+        self.average.update(self.net)
 
     def choose(self, rate):
         """Choose how many steps are made, from steps per second."""
         left = SPARE * (self.plan.total - self.seconds)
-        self.schedule.choose(self.step, steps_that_fit(self.step, rate, left, self.n_batches))
+        n_steps = steps_that_fit(self.step, rate, left, self.n_batches)
+        self.schedule.shorten_warm_up(self.step, n_steps)
+        self.schedule.choose(self.step, n_steps)
         self.log({"event": "schedule", "images_per_second": round(rate * self.batch_size, 1), "step": self.step,
                   "steps": self.n_steps, "epochs": round(self.n_steps / self.n_batches, 2),
+                  "warm_up": round(self.schedule.warm_up / self.n_batches, 2),
                   "seconds_left": round(self.plan.total - self.seconds, 1)})
 
     def follow(self, rate):
@@ -199,7 +214,7 @@ class TimedTrainer(Trainer):
             self.choose(rate)
 
     def end_epoch(self, seconds):
-        """Tell of an epoch."""
+        """Log an epoch. FloatingPointError where its loss is not finite."""
         loss = float(self.total) / self.n_batches
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss of the epoch before step {self.step} is {loss}: lower the "
@@ -231,18 +246,19 @@ class TimedTrainer(Trainer):
         return pieces.split(file.getbuffer(), folder, NAME, piece)
 
     def brief(self):
-        """A checkpoint of the average alone. ValueError if it is larger than what can be carried."""
+        """Return a checkpoint of the average alone. TrainerError if it is larger than what can be carried."""
         file, most = io.BytesIO(), self.carried[2]
         torch.save({**self.state(), "net": None, "optimizer": None}, file)
         if file.getbuffer().nbytes > most:
-            raise ValueError(f"the average of the weights has {file.getbuffer().nbytes} bytes, but {most} can be "
-                             "carried: make the network narrower, or raise --most")
+            raise TrainerError(f"the average of the weights has {file.getbuffer().nbytes} bytes, but {most} can "
+                               "be carried: make the network narrower, or raise --most")
         return file
 
     def state(self):
-        """What a checkpoint holds: a Trainer's, the average, the schedule, the settings of the network."""
+        """Return what a checkpoint holds: a Trainer's, the average, the schedule, the settings of the network."""
         return {**super().state(), "total": float(self.total), "average": self.average.module.state_dict(),
-                "knots": [list(knot) for knot in self.schedule.knots], "settings": self.settings,
+                "knots": [list(knot) for knot in self.schedule.knots], "warm_up": self.schedule.warm_up,
+                "planned": self.plan.total, "settings": self.settings,
                 "finished": self.finished, "device": name_of(self.device)}
 
     def restore(self, state):
@@ -252,11 +268,28 @@ class TimedTrainer(Trainer):
         optimizer = self.optimizer.state_dict() if brief else state["optimizer"]
         super().restore({**state, "net": average if brief else state["net"], "optimizer": optimizer})
         self.average.module.load_state_dict(average)
-        self.average.n_averaged.fill_(self.step)
+        self.average.n_updates = self.step
         self.schedule.knots = [tuple(knot) for knot in state["knots"]]
+        self.schedule.warm_up = state.get("warm_up", self.schedule.warm_up)  # older checkpoints lack it
+        if self.plan.total is None:
+            self.plan = replace(self.plan, total=state.get("planned"))
+        self._check_time_left()
+
+    def _check_time_left(self):
+        """Raise TrainerError where the clock decides how many steps are made and no time is left, or nobody
+        knows."""
+        if self.recipe.epochs or self.finished:
+            return
+        if self.plan.total is None:
+            raise TrainerError(f"{self.checkpoint}: does not say how long the whole training may take: add "
+                               "--total, the minutes of all commands together")
+        if self.step and self.plan.total <= self.seconds:
+            raise TrainerError(f"{self.checkpoint}: has spent {self.seconds / 60:.2f} of the "
+                               f"{self.plan.total / 60:g} minutes of --total: give more by --total, the minutes "
+                               "of all commands together")
 
     def resume(self, folder):
-        """Go on from carried pieces. ValueError where they are damaged or were made otherwise."""
+        """Go on from carried pieces. TrainerError where they are damaged or were made otherwise."""
         file = io.BytesIO(pieces.join(folder, NAME))
         path = pieces.index_of(folder, NAME)
         self.go_on(read_checkpoint(file, path, self.device), path)
@@ -272,7 +305,7 @@ class _Clock:
         self.began = None
 
     def seconds(self, step):
-        """Since the first few steps; 0 before."""
+        """Return the seconds since the first few steps; 0 before."""
         if self.began is None:
             if step >= self.first:
                 self.first, self.began = step, self.now()
@@ -280,55 +313,72 @@ class _Clock:
         return time.monotonic() - self.began
 
     def rate(self, step):
-        """Steps per second; 0 as long as that is not known."""
+        """Return the steps per second; 0 as long as that is not known."""
         if self.began is None or step == self.first:
             self.seconds(step)
             return 0.0
         return (step - self.first) / (self.now() - self.began)
 
     def now(self):
-        """The time when the device has done what it was given."""
+        """Return the time when the device has done what it was given."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.monotonic()
 
 
-def moving_average(decay):
-    """How AveragedModel moves the averages: by 1 - decay towards the new values, by more in the first steps, so
-    that the weights of the start do not stay in it."""
-    @torch.no_grad()
-    def update(averages, values, n):
-        if torch.is_floating_point(averages[0]):
-            torch._foreach_lerp_(averages, values, 1 - min(decay, (1 + int(n)) / (10 + int(n))))
-        else:  # how many batches were seen
-            torch._foreach_copy_(averages, values)
+class MovingAverage:
+    """The exponential moving average of a network's weights and buffers: `module`, a network of its own.
 
-    return update
+    An update moves it by 1 - decay towards the new values, by more in the first steps, so that the weights of the
+    start do not stay in it. The number of updates is kept by Python: a tensor would be read back from the device,
+    and each step would wait for it.
+    """
+
+    def __init__(self, net, decay):
+        self.module, self.decay, self.n_updates = deepcopy(net), decay, 0
+
+    @torch.no_grad()
+    def update(self, net):
+        """Move towards the values of a network, which the first update takes as they are."""
+        averages, values = ([tensor.detach() for tensor in chain(module.parameters(), module.buffers())]
+                            for module in (self.module, net))
+        moved = [i for i, average in enumerate(averages) if self.n_updates and average.is_floating_point()]
+        if moved:
+            share = 1 - min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
+            torch._foreach_lerp_([averages[i] for i in moved], [values[i] for i in moved], share)
+        for i in set(range(len(averages))) - set(moved):  # of BatchNorm, how many batches were seen
+            averages[i].copy_(values[i])
+        self.n_updates += 1
 
 
 def distillation(outputs, taught):
-    """Divergence of a network's classes from its teacher's, both at TEMPERATURE (Hinton et al., 2015), times its
-    square, by which gradients stay as large as those of the labels. Both (n, classes), float32."""
+    """Return the divergence of a network's classes from its teacher's, both at TEMPERATURE (Hinton et al., 2015),
+    times its square, by which gradients stay as large as those of the labels. Both (n, classes), float32."""
     ours, theirs = ((x / TEMPERATURE).log_softmax(1) for x in (outputs, taught))
     return TEMPERATURE**2 * functional.kl_div(ours, theirs, reduction="batchmean", log_target=True)
 
 
 def averaged(path):
-    """(weights, settings) of the network that a TimedTrainer's checkpoint holds, or what `exported` made of it:
-    the moving average. ValueError where it is of another trainer."""
-    state = read_checkpoint(path, path)
+    """Return (weights, settings) of the network that a TimedTrainer's checkpoint holds, or what `exported` made of
+    it: the moving average. TrainerError where it is of another trainer."""
+    state = with_settings(read_checkpoint(path, path), path)
+    return weights_of(state), state["settings"]
+
+
+def with_settings(state, path):
+    """Return a checkpoint's contents. TrainerError where these do not say the network."""
     if "settings" not in state:
-        raise ValueError(f"{path}: does not say its network: give a checkpoint of papers.py")
-    return state.get("average", state["net"]), state["settings"]
+        raise TrainerError(f"{path}: does not say its network: give a checkpoint of `papers.py gpu`, or a file "
+                           "that `join` wrote")
+    return state
 
 
 def exported(state):
-    """A checkpoint's average as the `net` of one, as `trainer.parity` reads it."""
-    return {"net": state["average"], "settings": state["settings"], "losses": state["losses"],
-            "seconds": state["seconds"], "step": state["step"], "knots": state["knots"],
-            "finished": state["finished"], "device": state["device"]}
+    """Return a checkpoint's contents with its moving average as the `net`, and without what goes on from it."""
+    return {"net": weights_of(state), **{name: state[name] for name in (
+        "settings", "losses", "seconds", "step", "knots", "finished", "device")}}
 
 
 def name_of(device):
-    """A device in words."""
+    """Return a device in words."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"

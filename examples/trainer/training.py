@@ -1,7 +1,7 @@
 """Training loops: `train`, small, for arrays; `Trainer`, with checkpoints that resume, for all the rest."""
 
+import io
 import math
-import os
 import pickle
 import time
 from contextlib import nullcontext
@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainer import pieces
+from trainer.errors import TrainerError
 from trainer.penalty import SpikePenalty
 
 
@@ -65,8 +67,9 @@ class Recipe:
     half: mixed precision: float16 on a GPU, bfloat16 elsewhere. Membranes stay float32.
     seed: of the order of the samples, their augmentation and of dropout; not of the weights.
     spike_penalty: factor of `SpikePenalty`, which is added to the loss.
-    clip: largest norm of all gradients together: longer ones are shortened to it. 0: none are. Through many layers
-        of hard reset the surrogate's gradients grow until the first BatchNorms' scales run away.
+    optimizer: "sgd", as the paper's, or "adam": AdamW, whose steps are of one length however long gradients are.
+        Through many layers of hard reset the surrogate's gradients grow, and SGD then drives the first BatchNorms'
+        scales up until nothing is learnt.
     """
 
     epochs: int
@@ -77,7 +80,7 @@ class Recipe:
     seed: int = 0
     half: bool = False
     spike_penalty: float = 0.0
-    clip: float = 0.0
+    optimizer: str = "sgd"
 
 
 # Fewer input channels than this are less than one block of oneDNN's (8 with AVX2, 16 with AVX-512).
@@ -85,7 +88,8 @@ ONEDNN_BLOCK = 16
 
 
 def memory_format(net, device):
-    """The memory format in which a net is trained on a device: channels last, a fifth faster on CPUs as well.
+    """Return the memory format in which a net is trained on a device: channels last, a fifth faster on CPUs as
+    well.
 
     Contiguous for a net with a strided 1x1 convolution of few input channels on a CPU: its gradient by the
     weights, computed channels last, writes past the end of oneDNN's workspace and corrupts the heap
@@ -127,8 +131,7 @@ class Trainer:
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         self.batch_size = min(recipe.batch_size, len(part))
         self.n_batches = len(part) // self.batch_size  # a rest is left out: BatchNorm dislikes small ones
-        self.optimizer = torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum,
-                                         weight_decay=recipe.weight_decay)
+        self.optimizer = _optimizer(net, recipe)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=recipe.half and self.device.type == "cuda")
         self.step, self.total, self.losses, self.seconds = 0, 0.0, [], 0.0
@@ -177,7 +180,7 @@ class Trainer:
         return self.losses
 
     def _advance(self):
-        """One step; returns its loss."""
+        """Make one step and return its loss."""
         loss = self.descend().item()
         if not math.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss} in step {self.step}: lower the learning rate")
@@ -186,19 +189,20 @@ class Trainer:
         return loss
 
     def learning_rate(self):
-        """Of this step: along a cosine to 0."""
+        """Return the learning rate of this step: along a cosine to 0."""
         return self.recipe.lr * (1 + math.cos(math.pi * self.step / self.n_steps)) / 2
 
     def loss(self, outputs, y, values):
-        """Of a batch, a tensor. outputs: float32 (n, classes); y: int64 (n,); values: what the network is given."""
+        """Return the loss of a batch, a tensor. outputs: float32 (n, classes); y: int64 (n,); values: what the
+        network is given."""
         return functional.cross_entropy(outputs, y)
 
     def mixed(self):
-        """The context of mixed precision, where the recipe has it."""
+        """Return the context of mixed precision, where the recipe has it."""
         return torch.autocast(self.device.type, self.half_dtype, enabled=self.recipe.half)
 
     def next_batch(self):
-        """(levels, labels) of this step's samples, augmented."""
+        """Return (levels, labels) of this step's samples, augmented."""
         epoch, batch = divmod(self.step, self.n_batches)
         seed = self.recipe.seed
         if batch == 0 or not hasattr(self, "_order"):
@@ -210,7 +214,7 @@ class Trainer:
         return self.part.batch(chosen, rng)
 
     def descend(self):
-        """One step of the optimizer; returns the loss, a tensor on the device."""
+        """Make one step of the optimizer; return the loss, a tensor on the device."""
         x, y = self.next_batch()
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
@@ -222,15 +226,12 @@ class Trainer:
             loss = loss + self.recipe.spike_penalty * self.penalty.share()
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
-        if self.recipe.clip:
-            self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
 
     def state(self):
-        """What a checkpoint holds."""
+        """Return what a checkpoint holds."""
         return {
             "made_by": self.made_by, "net": self.net.state_dict(), "step": self.step,
             "optimizer": self.optimizer.state_dict(), "scaler": self.scaler.state_dict(),
@@ -240,21 +241,20 @@ class Trainer:
     def _save(self):
         if self.checkpoint is None:
             return
-        state = self.state()
-        beside = self.checkpoint.with_name(self.checkpoint.name + ".new")
-        torch.save(state, beside)
-        os.replace(beside, self.checkpoint)  # never half a file
+        file = io.BytesIO()
+        torch.save(self.state(), file)
+        pieces.write(self.checkpoint, file.getbuffer())
 
     def _load(self):
         self.go_on(read_checkpoint(self.checkpoint, self.checkpoint, self.device), self.checkpoint)
 
     def go_on(self, state, path):
-        """Go on from a checkpoint's contents. ValueError if it was made by other settings."""
+        """Go on from a checkpoint's contents. TrainerError if it was made by other settings."""
         for name, value in self.made_by.items():
             before = state.get("made_by", {}).get(name)
             if before != value:
-                raise ValueError(f"{path}: was made with another {name}: {_parted(before, value)}; "
-                                 "give the same one or another file")
+                raise TrainerError(f"{path}: was made with another {name}: {_parted(before, value)}; "
+                                   "give the same one or another file")
         self.restore(state)
 
     def restore(self, state):
@@ -266,33 +266,67 @@ class Trainer:
         self.losses, self.seconds = list(state["losses"]), state["seconds"]
 
 
+def _optimizer(net, recipe):
+    if recipe.optimizer == "adam":
+        return torch.optim.AdamW(net.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+
+
 def _without_default(recipe):
-    """A recipe as a dict, without the settings that older checkpoints lack where they change nothing."""
-    return {name: value for name, value in recipe.items() if name not in ("spike_penalty", "clip") or value}
+    """Return a recipe as a dict, without the settings that older checkpoints lack where they change nothing."""
+    default = {"spike_penalty": 0.0, "optimizer": "sgd"}
+    return {name: value for name, value in recipe.items() if default.get(name, ...) != value}
 
 
 def read_checkpoint(file, path, device="cpu"):
-    """The contents of a checkpoint, from a path or an open file. path: what an error says it is. ValueError where
-    it is none."""
+    """Return the contents of a checkpoint, from a path or an open file. path: what an error says it is.
+    TrainerError where it is none."""
     try:
         state = torch.load(file, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: is no checkpoint, or a damaged one: {reason}") from None
+    except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError):  # what PyTorch says of it helps nobody
+        raise TrainerError(f"{path}: is no checkpoint, or a damaged one: give one that the trainer "
+                           "wrote") from None
     if not isinstance(state, dict) or "net" not in state:
-        raise ValueError(f"{path}: is no checkpoint: it holds no network")
+        raise TrainerError(f"{path}: is no checkpoint: it holds no network")
     return state
 
 
+def weights_of(state):
+    """Return the weights that a checkpoint's contents stand for: the moving average where there is one."""
+    return state.get("average", state["net"])
+
+
+def load_weights(net, weights, path):
+    """Give a network the weights of a checkpoint. TrainerError where they are of another network."""
+    own = net.state_dict()
+    for name in sorted({*own, *weights}):
+        theirs, ours = (tuple(w[name].shape) if name in w else None for w in (weights, own))
+        if theirs != ours:
+            raise TrainerError(f"{path}: {name} has the shape {theirs}, expected {ours}: it holds another network")
+    net.load_state_dict(weights)
+
+
+def device_of(name=None):
+    """Return the torch.device of a name; None: a GPU if PyTorch sees one. TrainerError where there is no such
+    device."""
+    device = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError):  # the latter from a PyTorch that was built without CUDA
+        raise TrainerError(f"--device {device}: PyTorch can compute on no such device here, expected cpu, or cuda "
+                           "where torch.cuda.is_available()") from None
+    return torch.device(device)
+
+
 def _parted(before, now):
-    """In one line, the first place where two values part."""
+    """Return in one line the first place where two values differ."""
     pairs = zip_longest(str(before).split("\n"), str(now).split("\n"))
     then, now = next((a, b) for a, b in pairs if a != b)
     return f"{str(then).strip()}, but now {str(now).strip()}"
 
 
 def to_values(x, input_node, device="cpu", dtype=torch.float32):
-    """Integer levels (N, ...) or (N, T, ...), an array or a tensor, as the values that they stand for."""
+    """Return integer levels (N, ...) or (N, T, ...), an array or a tensor, as the values that they stand for."""
     levels = x if isinstance(x, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(x))
     values = levels.to(device, dtype) * input_node.scale
     trailing = (-1,) + (1,) * (len(input_node.shape) - 1)
@@ -303,7 +337,7 @@ def to_values(x, input_node, device="cpu", dtype=torch.float32):
 
 @torch.no_grad()
 def evaluate(net, part, input_node, batch_size=250, progress=False):
-    """(share of the samples that are predicted rightly, outputs float32 (N, classes))."""
+    """Return (share of the samples that are predicted rightly, outputs float32 (N, classes))."""
     net.eval()
     device = next(net.parameters()).device
     outputs, right = [], 0
@@ -320,7 +354,7 @@ def evaluate(net, part, input_node, batch_size=250, progress=False):
 
 
 def accuracy(model, part, precision, batch_size=500):
-    """Share of a part's samples that eventsim predicts rightly. model: the eventsim.Model exported."""
+    """Return the share of a part's samples that eventsim predicts rightly. model: the eventsim.Model exported."""
     from eventsim import Simulator  # training itself needs none
 
     simulator, right = Simulator(model, precision), 0

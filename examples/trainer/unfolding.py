@@ -1,8 +1,8 @@
 """A model file of the trainer as a network that learns on: BatchNorm taken out of its weights again.
 
-What BatchNorm was is not in the file. Any will do that gives what the file's weights give: moments are those of some
-training samples, and its gains and biases undo them. The length of a channel's weights, which BatchNorm cancels, is
-that of new ones, so that they learn as fast.
+What BatchNorm was is not in the file. Any will do that gives what the file's weights give: moments are those of
+some training samples, and its gains and biases undo them. The length of a channel's weights, which BatchNorm
+cancels, is that of new ones, so that they learn as fast.
 """
 
 import json
@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 import eventsim
 from trainer.data import some
+from trainer.errors import TrainerError
 from trainer.networks import from_settings
 from trainer.neurons import Restimulation
 from trainer.training import to_values
@@ -23,14 +24,14 @@ SAMPLES = 512  # that moments are of
 
 @torch.no_grad()
 def unfolded(path, data):
-    """(weights, settings) of the SpikingNet that a model file was exported from. ValueError where its provenance does
-    not say so, or layers differ from what that says."""
+    """Return (weights, settings) of the SpikingNet that a model file was exported from. ValueError where its
+    provenance does not say so, or layers differ from what that says."""
     model = eventsim.load(path)
     if "settings" not in model.provenance:
-        raise ValueError(f"{path}: does not say its network: give a model that the trainer exported")
+        raise TrainerError(f"{path}: does not say its network: give a model that the trainer exported")
     settings = json.loads(model.provenance["settings"])
     if settings["convert"]:
-        raise ValueError(f"{path}: is a converted ANN: give one that was trained as it is")
+        raise TrainerError(f"{path}: is a converted ANN: give one that was trained as it is")
     _check_same_data(path, model.nodes[model.input], data.input_node)
     net = from_settings(settings, data)
     for name, layer in net.layers.items():
@@ -44,34 +45,34 @@ def unfolded(path, data):
 
 
 def _check_same_data(path, theirs, ours):
-    """Raise ValueError where a model reads samples as others than these are."""
+    """Raise TrainerError where a model reads samples as others than these are."""
     for name in ("shape", "scale", "mean", "std"):
-        found, expected = (np.asarray(getattr(node, name), np.float64) for node in (theirs, ours))
+        trained_on, given = (np.asarray(getattr(node, name), np.float64) for node in (theirs, ours))
         try:
-            same = np.allclose(found.ravel(), expected.ravel(), rtol=1e-6)
+            same = np.allclose(trained_on.ravel(), given.ravel(), rtol=1e-6)
         except ValueError:  # of other shapes
             same = False
         if not same:
-            raise ValueError(f"{path}: was trained on samples with {name} {found.tolist()}, but these have "
-                             f"{expected.tolist()}: give the data set that it was trained on")
+            raise TrainerError(f"{path}: was trained on samples with {name} {trained_on.tolist()}, but these "
+                               f"have {given.tolist()}: give the data set that it was trained on")
 
 
 def node_of(model, name, path):
-    """The node that a layer became."""
+    """Return the node that a layer became. TrainerError where there is none."""
     if name not in model.nodes:
-        raise ValueError(f"{path}: has no node {name!r}, which its provenance says that it was trained with")
+        raise TrainerError(f"{path}: has no node {name!r}, which its provenance says that it was trained with")
     return model.nodes[name]
 
 
 def copy(layer, node, path):
-    """Weights, and the bias where the layer has one of its own."""
+    """Copy the weights of a node into a layer, and the bias where the layer has one of its own."""
     give(layer.weight, node.weight, path)
     if layer.bias is not None:
         give(layer.bias, node.bias, path)
 
 
 def copy_restimulation(layer, node, path):
-    """The kernel and the projection."""
+    """Copy the kernel and the projection of a node into a layer."""
     give(layer.kernel, node.kernel, path)
     if layer.projection is not None:
         give(layer.projection.weight, node.weight, path)
@@ -80,8 +81,8 @@ def copy_restimulation(layer, node, path):
 def give(parameter, values, path):
     """Set a parameter's values."""
     if np.shape(values) != tuple(parameter.shape):
-        raise ValueError(f"{path}: has weights of the shape {np.shape(values)}, but its provenance says "
-                         f"{tuple(parameter.shape)}")
+        raise TrainerError(f"{path}: has weights of the shape {np.shape(values)}, but its provenance says "
+                           f"{tuple(parameter.shape)}")
     parameter.copy_(torch.from_numpy(np.asarray(values, np.float32)))
 
 

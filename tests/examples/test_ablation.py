@@ -5,8 +5,11 @@ import csv
 import inspect
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from ablation import Budget, Cell, Run, Session  # noqa: E402
 
 
 LARGE = {"network": "resnet20", "stride": 1, "samples": 45000, "epochs": 10, "augmentation": "simple",
-         "half": False, "clip": 5.0}
+         "half": False, "optimizer": "adam"}
 
 
 def made_up(cell, seed, accuracy, **changed):
@@ -69,6 +72,133 @@ def test_rows_keep_their_budget_and_older_files_have_the_first(tmp_path):
     assert {run.network for run in ablation.read(tmp_path / "older.csv")} == {"resnet8"}
 
 
+@pytest.mark.parametrize("numbers", ((1.0, 3e-05), (np.inf, 1e6), (0.0, 12345678.0)))
+def test_numbers_of_any_size_come_back(numbers, tmp_path):
+    run = made_up(Cell("SRIF+MPR", 4, m=1, n=1), 1, 0.5, bit_use=numbers, synops=numbers[1], lr=3e-05, loss=np.inf)
+    ablation.write([run], tmp_path / "runs.csv")
+    expected = tuple(float(f"{value:.6g}") for value in numbers)
+    again, = ablation.read(tmp_path / "runs.csv")
+    assert again == replace(run, bit_use=expected, synops=expected[1])
+    assert {type(value) for value in again.bit_use} == {float} and {type(value) for value in again.widths} == {int}
+    content = (tmp_path / "runs.csv").read_bytes()
+    ablation.write([again], tmp_path / "runs.csv")
+    assert (tmp_path / "runs.csv").read_bytes() == content
+
+
+def test_the_recorded_rows_are_written_as_they_are(tmp_path):
+    ablation.write(ablation.read(), tmp_path / "runs.csv")
+    recorded, written = (list(csv.DictReader(path.read_text().splitlines()))
+                         for path in (ablation.RUNS, tmp_path / "runs.csv"))
+    assert recorded == [{name: row[name] for name in recorded[0]} for row in written]  # some may have been added
+
+
+@pytest.mark.parametrize("name, value", (("epochs", "1e3"), ("widths", "16 x"), ("restimulation", "yes"),
+                                         ("accuracy", ""), ("bit_use", "half")))
+def test_rows_that_mean_nothing_are_refused(name, value, tmp_path):
+    ablation.write([made_up(Cell(), 0, 0.5)], tmp_path / "runs.csv")
+    with open(tmp_path / "runs.csv", newline="") as file:
+        row, = csv.DictReader(file)
+    ablation.save(tmp_path / "runs.csv", row, [{**row, name: value}.values()])
+    with pytest.raises(ValueError, match=rf"runs.csv: row 1 has '{value}' as {name}: name a file of `ablation.py"):
+        ablation.read(tmp_path / "runs.csv")
+
+
+def test_membranes_of_another_file_are_refused(tmp_path):
+    for content in ("a,b\n1,2\n", "a,b\nx,y\n"):
+        (tmp_path / "membranes.csv").write_text(content)
+        with pytest.raises(ValueError, match="membranes.csv: is no file of membranes"):
+            ablation.read_membranes(Budget(), tmp_path / "membranes.csv")
+
+
+FAILURES = {1: FloatingPointError("the loss is nan in step 3: lower the learning rate"),
+            2: OSError(28, "No space"), 3: KeyError("an error of ours")}
+
+
+def ends_as_its_seed_says(folder, cell, seed, budget, session):
+    if seed in FAILURES:
+        raise FAILURES[seed]
+    return (made_up(cell, seed, 0.5), None) if seed != 4 else None
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """Runs in threads, in place of processes, which end as their seeds say."""
+    monkeypatch.setattr(ablation, "ProcessPoolExecutor", lambda jobs, *_: ThreadPoolExecutor(jobs))
+    monkeypatch.setattr(ablation, "train_and_measure", ends_as_its_seed_says)
+
+
+@pytest.mark.parametrize("jobs", (1, 3))
+def test_a_run_that_fails_or_diverges_is_named_and_the_others_are_kept(jobs, threads, tmp_path, capsys):
+    path = tmp_path / "runs.csv"
+    todo = [(Cell(n=1, restimulation=True), seed) for seed in range(7)]
+    assert ablation.run_all("folder", todo, Budget(), jobs, Session(), path) == 3
+    assert [run.seed for run in ablation.read(path)] == [0, 5, 6]  # 4 has not ended
+    told = capsys.readouterr().err
+    name = "ablation: SRIF, T = 2, 1 + 1 bits, re-stimulated, seed"
+    assert f"{name} 1 diverged: the loss is nan in step 3" in told and f"{name} 2 failed: No space\n" in told
+    assert f"{name} 3 failed: KeyError('an error of ours')\n" in told and told.count("Traceback") == 1
+
+
+def test_runs_that_are_not_started_in_time_are_left(threads, tmp_path):
+    session = Session(seconds=-1.0)
+    assert ablation.run_all("folder", [(Cell(), 0)], Budget(), 2, session, tmp_path / "runs.csv") == 0
+    assert ablation.read(tmp_path / "runs.csv") == []
+
+
+def test_a_process_that_is_ended_from_outside_is_told(threads, tmp_path, monkeypatch, capsys):
+    class Broken(ThreadPoolExecutor):
+        def submit(self, *_):
+            raise BrokenProcessPool
+
+    monkeypatch.setattr(ablation, "ProcessPoolExecutor", lambda jobs, *_: Broken(jobs))
+    with pytest.raises(ValueError, match="a process was ended from outside.*give fewer --jobs"):
+        ablation.run_all("folder", [(Cell(), 0)], Budget(), 2, Session(), tmp_path / "runs.csv")
+
+
+def test_ctrl_c_ends_the_processes(threads, tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    ended = []
+    monkeypatch.setattr(ablation, "wait", interrupted)
+    process = SimpleNamespace(terminate=lambda: ended.append(True))
+    monkeypatch.setattr(ablation, "active_children", lambda: [process])
+    with pytest.raises(KeyboardInterrupt):
+        ablation.run_all("folder", [(Cell(), 0)], Budget(), 1, Session(), tmp_path / "runs.csv")
+    assert ended == [True]
+
+
+def test_the_status_says_that_a_run_failed(threads, tmp_path):
+    (tmp_path / "data_batch_1.bin").touch()
+    arguments = [str(tmp_path), "--runs", str(tmp_path / "runs.csv"), "--only", "mpr", "--jobs", "1", "--seeds"]
+    assert ablation.main([*arguments, "1"]) == 0 and ablation.main([*arguments, "2"]) == 1
+    assert len(ablation.read(tmp_path / "runs.csv")) == 2
+
+
+def test_the_commonest_budget_is_the_page_even_if_it_judges_no_claim():
+    runs = [made_up(Cell("SRIF", 4), seed, 0.5) for seed in range(9)]
+    runs += [made_up(cell, seed, 0.5 + seed / 100, **LARGE) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))
+             for seed in range(3)]
+    assert report.Study(runs).budget == Budget()
+    assert [study.budget for study in claims.studies(runs)] == [Budget(**LARGE)]
+    assert "resnet20 (16, 32, 64), 45,000 images" in report.other_budgets(runs)
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_one_before(tmp_path, monkeypatch):
+    study = report.Study([made_up(Cell("SRIF", 4), seed, 0.5) for seed in range(2)])
+    (tmp_path / "neurons.png").write_bytes(b"before")
+
+    def half(figure, file, **_):
+        target = file if hasattr(file, "write") else open(file, "wb")
+        target.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report.Figure, "savefig", half)
+    with pytest.raises(OSError):
+        report.write(study, report.Conversion({}, None), [], tmp_path)
+    assert (tmp_path / "neurons.png").read_bytes() == b"before"
+
+
 def test_claims_are_judged_at_each_budget(tmp_path, capsys):
     runs = [made_up(Cell(neuron, 4), seed, accuracy + 0.01 * seed) for neuron, accuracy in
             (("SRIF", 0.5), ("SRIF+MPR", 0.502), ("hard IF", 0.45)) for seed in range(3)]
@@ -84,7 +214,7 @@ def test_claims_are_judged_at_each_budget(tmp_path, capsys):
     assert claims.rows(large)[0][4:6] == ("2 and 3", "reproduced")
     section = report.other_budgets(runs)
     assert "resnet20 (16, 32, 64), 45,000 images, crop and flip, 10 epochs, " in section
-    assert "learning rate 0.1, float32, gradients of norm 5 at most; 0.1 hours" in section
+    assert "learning rate 0.1, Adam, float32; 0.1 hours" in section
     assert "hours. Of 1 claims: 1 reproduced, 0 the opposite, 0 not separated." in section
     assert "| SRIF+MPR | 4 | 1 + 0 | no | 92.94 | 91.05 ± 0.07 | 1 k | 2 k | 3 k | 2 | 3.0 |" in section
     assert "0.250 ± 0.000 before MPR, 0.050 ± 0.000 after, 5.0 times less (paper: 0.28, 0.04)" in section
@@ -108,7 +238,8 @@ def test_runs_that_did_not_learn_are_told():
 def test_the_number_of_runs_that_a_claim_needs_is_not_made_up():
     one = report.Study([made_up(cell, 0, 0.5) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))])
     assert claims.MPR_CLAIM.runs_needed(one) is None  # one run has no deviation
-    assert claims.MPR_CLAIM.judged(one) == ("not separated", "+0.00") and one.found(Cell("SRIF", 4)).percent() == "50.00"
+    assert claims.MPR_CLAIM.judged(one) == ("not separated", "+0.00")
+    assert one.summary(Cell("SRIF", 4)).percent() == "50.00"
     bits = report.Study([made_up(Cell(n=n), seed, 0.5 + 0.01 * seed) for n in range(2) for seed in range(3)])
     assert claims.MULTI_BIT_CLAIMS[0].runs_needed(bits) is None  # the paper says no number
     assert len(claims.CLAIMS) == 29
@@ -134,19 +265,19 @@ def test_parts_of_the_study_can_be_chosen():
     ((0.70, 0.60, 0.65), (0.61, 0.66, 0.63), "not separated"), ((0.7,), (0.6,), "not separated"),
 ])
 def test_a_finding_counts_beyond_two_standard_errors(better, worse, word):
-    assert claims.verdict(claims.Found.of(better), claims.Found.of(worse))[0] == word
+    assert claims.verdict(claims.Summary.of(better), claims.Summary.of(worse))[0] == word
 
 
 def test_standard_error():
     # deviations 0.01 and 0.02, three runs each: sqrt(0.0001 / 3 + 0.0004 / 3) = 0.0129
-    found = claims.verdict(claims.Found.of([0.5, 0.51, 0.52]), claims.Found.of([0.4, 0.42, 0.44]))
+    found = claims.verdict(claims.Summary.of([0.5, 0.51, 0.52]), claims.Summary.of([0.4, 0.42, 0.44]))
     assert found == ("reproduced", "+9.00 ± 1.29")
 
 
 @pytest.mark.parametrize("n", (2, 3, 5))
 def test_how_often_equal_cells_are_told_apart(n):
     better, worse = np.random.default_rng(0).normal(size=(2, 4000, n))
-    words = [claims.verdict(claims.Found.of(b), claims.Found.of(w))[0] for b, w in zip(better, worse)]
+    words = [claims.verdict(claims.Summary.of(b), claims.Summary.of(w))[0] for b, w in zip(better, worse)]
     share = 1 - words.count("not separated") / len(words)
     assert share == pytest.approx(claims.by_chance(n), abs=0.02)
     assert abs(words.count("reproduced") - words.count("the opposite")) < 100

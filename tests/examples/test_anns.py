@@ -122,12 +122,13 @@ def test_the_ann_of_cifar10_is_trained_once_and_kept(tmp_path, monkeypatch):
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values()))
     monkeypatch.setitem(anns.TIMED, "cifar10", (*anns.TIMED["cifar10"][:3], "5", *anns.TIMED["cifar10"][4:]))
-    with pytest.raises(SystemExit, match=r"cifar10_ann.pt: was trained with widths \[4\], expected \[5\]: move it away"):
+    refusal = r"cifar10_ann.pt: was trained with widths \[4\], expected \[5\]: move it away"
+    with pytest.raises(SystemExit, match=refusal):
         anns.trained("cifar10", tmp_path, tmp_path)
 
 
-SMALL = ("--network", "lenet", "--widths", "4", "--dense", "8", "--batch-size", "20", "--epochs", "1", "--lr", "0.01",
-         "--threads", "1")
+SMALL = ("--network", "lenet", "--widths", "4", "--dense", "8", "--batch-size", "20", "--epochs", "1",
+         "--lr", "0.01", "--threads", "1")
 
 
 def test_a_model_that_is_taught_is_made_of_its_ann_and_exported(tmp_path, monkeypatch):
@@ -145,7 +146,8 @@ def test_a_model_that_is_taught_is_made_of_its_ann_and_exported(tmp_path, monkey
     model = eventsim.load(tmp_path / "cifar10_multibit.h5")
     told = json.loads(model.provenance["settings"])
     assert model.timesteps == 2 and told["initial"]["neuron"] == told["teacher"]["neuron"] == "ReLU"
-    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} >= {"cifar10_ann.pt", "cifar10_multibit.pt"}
+    names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert names >= {"cifar10_ann.pt", "cifar10_multibit.pt"}
 
 
 def test_a_model_goes_on_from_what_its_ann_taught_by_another_model(tmp_path, monkeypatch):

@@ -72,7 +72,8 @@ def taught(told, data, arguments):
     expected = timed_settings(*arguments, "--teaching", "0.5")
     assert told == {**told, **expected, "data": data} and len(expected) > 15
     args = papers.parser().parse_args(["gpu", "parts", "state", *arguments])
-    assert told.get("gradients", "steps") == args.gradients and told.get("teacher_once", False) == args.teacher_once
+    assert told.get("gradients", "steps") == args.gradients
+    assert told.get("teacher_once", False) == args.teacher_once
 
 
 def timed_settings(*arguments):
@@ -115,9 +116,11 @@ def test_the_recorded_verification(name):
 
 def test_the_readme_says_what_the_verification_found():
     text = " ".join((ROOT / "README.md").read_text().split())
-    differ, samples = re.search(r"as they were trained, in float32, (none|[\d,]+) of ([\d,]+) differs?", text).groups()
+    sentence = r"as they were trained, in float32, (none|[\d,]+) of ([\d,]+) differs?"
+    differ, samples = re.search(sentence, text).groups()
     assert int(samples.replace(",", "")) == sum(found["samples"] for found in FOUND.values())
-    assert (0 if differ == "none" else int(differ)) == sum(len(found["trained_different"]) for found in FOUND.values())
+    different = sum(len(found["trained_different"]) for found in FOUND.values())
+    assert (0 if differ == "none" else int(differ)) == different
     (levels,) = re.findall(r"([\d,]+) levels on MNIST's", text)
     assert int(levels.replace(",", "")) == FOUND["mnist"]["levels"]
 

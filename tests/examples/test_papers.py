@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +22,8 @@ import papers  # noqa: E402
 from picture_files import write_cifar  # noqa: E402
 
 SMALL = ("--network", "lenet", "--widths", "4", "6", "--dense", "8", "--timesteps", "2", "--bits", "1", "1",
-         "--restimulation", "--device", "cpu", "--threads", "1", "--batch-size", "20", "--measure", "0.01", "--every",
-         "0.1", "--piece", "0.02")
+         "--restimulation", "--device", "cpu", "--threads", "1", "--batch-size", "20", "--measure", "0.01",
+         "--every", "0.1", "--piece", "0.02")
 BARE = f"""import sys
 for name in ("eventsim", "numba", "h5py", "tqdm", "PIL", "matplotlib", "scipy"):
     sys.modules[name] = None
@@ -77,6 +79,7 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
     before = torch.get_num_threads()
     chosen, kept = lines(folder, "schedule")[-1], lines(folder, "checkpoint")[-1]
     code = papers.main(["gpu", "parts", "state", "--carry", "out", "--minutes", "0", "--resume", *SMALL])
+    assert torch.load("state/checkpoint.pt")["planned"] == 3600  # --minutes of the first command
     start, end = lines(folder, "start")[-1], lines(folder, "end")[-1]
     assert code == 3 and not end["finished"] and start["step"] >= kept["step"] > 0
     assert start["steps"] == end["steps"] == chosen["steps"] and start["device"] == "the CPU"
@@ -102,11 +105,15 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
 
 def test_what_is_no_checkpoint_is_refused_in_a_line(tmp_path):
     file = tmp_path / "net.pt"
-    for content, message in ((b"not a checkpoint", "is no checkpoint, or a damaged one"), (3, "it holds no network"),
-                             ({"net": {}}, "does not say its network: give a file that `join` wrote")):
+    for content, message in ((b"not a checkpoint", "is no checkpoint, or a damaged one"),
+                             (3, "it holds no network"),
+                             ({"net": {}}, "does not say its network: give a checkpoint of `papers.py gpu`")):
         file.write_bytes(content) if isinstance(content, bytes) else torch.save(content, file)
-        with pytest.raises(ValueError, match=f"net.pt: .*{message}"):
-            papers.main(["export", str(file), str(tmp_path), str(tmp_path / "net.h5")])
+        for command in (["export", str(file), str(tmp_path), str(tmp_path / "net.h5")],
+                        ["join", str(file), str(tmp_path / "joined.pt")]):
+            with pytest.raises(ValueError, match=f"net.pt: .*{message}") as refused:
+                papers.main(command)
+            assert "weights_only" not in str(refused.value) and not (tmp_path / "joined.pt").exists()
     with pytest.raises(ValueError, match="checkpoint.json: is missing"):
         papers.main(["join", str(tmp_path), str(file)])
 
@@ -122,6 +129,84 @@ def test_goes_on_from_carried_pieces_on_a_fresh_machine(folder, capsys, monkeypa
     start = [line for line in map(json.loads, (folder / "fresh" / "log.jsonl").read_text().splitlines())
              if line["event"] == "start"]
     assert start[-1]["step"] > 0 and start[-1]["steps"] == lines(folder, "schedule")[-1]["steps"]
+
+
+def test_a_checkpoint_is_exported_as_what_join_makes_of_it(folder, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = torch.get_num_threads()
+    kept = torch.load("state/checkpoint.pt")
+    assert any(not torch.equal(value, kept["average"][name]) for name, value in kept["net"].items())
+    assert papers.main(["join", "state/checkpoint.pt", "both.pt"]) == 0
+    assert papers.main(["join", "both.pt", "again.pt"]) == 0
+    for path, weights in (("both.pt", kept["average"]), ("again.pt", kept["average"])):
+        assert all(torch.equal(value, weights[name]) for name, value in torch.load(path)["net"].items())
+    models = []
+    for path in ("state/checkpoint.pt", "both.pt"):
+        assert papers.main(["export", path, ".", "both.h5", "--limit", "4"]) == 0
+        models.append(eventsim.load("both.h5"))
+    torch.set_num_threads(before)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["trained_compared"]
+    for name in ("stage1_1_conv", "stage2_1_conv", "hidden1_dense", "dense"):
+        np.testing.assert_array_equal(*(model.nodes[name].weight for model in models))
+
+
+def gpu(state, *more):
+    before = torch.get_num_threads()
+    try:
+        return papers.main(["gpu", "parts", state, *SMALL, *more])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_checkpoint_of_step_0_is_gone_on_from(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert gpu("zero", "--epochs", "1", "--minutes", "0") == 3
+    with pytest.raises(ValueError, match="checkpoint.pt: is there already: add --resume"):
+        gpu("zero", "--epochs", "1", "--minutes", "60")
+    assert gpu("zero", "--epochs", "1", "--minutes", "60", "--resume") == 0
+
+
+@pytest.mark.parametrize("epochs, warm_up", ((1, 0.5), (2, 1.0), (8, 2.0), (0, 2.0)))
+def test_by_itself_the_warm_up_takes_at_most_half_of_the_epochs(epochs, warm_up, folder, monkeypatch):
+    from trainer.packed import unpack
+
+    monkeypatch.chdir(folder)
+    state = f"epochs{epochs}"
+    assert gpu(state, "--epochs", str(epochs), "--minutes", "0") == 3
+    kept = torch.load(f"{state}/checkpoint.pt")
+    n_batches = len(unpack("parts").training) // 20
+    assert kept["settings"]["warm_up"] == warm_up and kept["warm_up"] == round(warm_up * n_batches)
+    assert not epochs or kept["knots"][-1] == [epochs * n_batches, 1.0]
+    if epochs == 1:
+        with pytest.raises(ValueError, match=f"--warm-up 2: .* there are {n_batches}, expected fewer"):
+            gpu("refused", "--epochs", "1", "--warm-up", "2")
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_told_to_end_it_saves(number, folder, monkeypatch):
+    from trainer.timed import TimedTrainer
+
+    monkeypatch.chdir(folder)
+    step_on = TimedTrainer.step_on
+
+    def told_in_the_third(trainer):
+        step_on(trainer)
+        if trainer.step == 3:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(TimedTrainer, "step_on", told_in_the_third)
+    before = signal.getsignal(number)
+    assert gpu(number.name, "--epochs", "2", "--minutes", "60") == 3 and signal.getsignal(number) == before
+    assert torch.load(f"{number.name}/checkpoint.pt")["step"] == 3
+    assert gpu(number.name, "--epochs", "2", "--minutes", "60", "--resume") == 0
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    trainer = SimpleNamespace(stopped=False)
+    with pytest.raises(KeyboardInterrupt), papers.stopping(trainer):
+        signal.raise_signal(signal.SIGINT)
+        assert trainer.stopped
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
@@ -170,8 +255,8 @@ def test_a_model_file_learns_on_by_rates_from_another_that_is_asked_once(folder,
     assert told["initial"] == told["teacher"] == json.loads(first.provenance["settings"])
     for name in ("dense", "stage2_1_again"):  # nothing was learnt, and nothing normalises these
         node, other = first.nodes[name], second.nodes[name]
-        np.testing.assert_allclose(*(getattr(one, "kernel", getattr(one, "weight", None)) for one in (node, other)),
-                                   rtol=1e-6)
+        weights = [getattr(each, "kernel", getattr(each, "weight", None)) for each in (node, other)]
+        np.testing.assert_allclose(*weights, rtol=1e-6)
 
 
 @pytest.mark.parametrize("more, message", (

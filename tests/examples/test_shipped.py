@@ -14,7 +14,8 @@ import eventsim  # noqa: E402
 import models  # noqa: E402
 import shipped  # noqa: E402
 from eventsim.inputs.dataset import open_dataset  # noqa: E402
-from eventsim.statistics.membranes import MOST_NEURONS, rectified  # noqa: E402
+from eventsim.model.rectifier import rectified  # noqa: E402
+from eventsim.statistics.membranes import MOST_NEURONS  # noqa: E402
 from picture_files import write_mnist  # noqa: E402
 
 

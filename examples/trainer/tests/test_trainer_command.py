@@ -67,8 +67,10 @@ def test_samples_and_neurons_of_the_command(tmp_path, capsys):
     (["mnist", "--convert", 2, 2], "--convert makes a spiking network of ReLU, but --neuron is SRIF+MPR"),
     (["mnist", "--neuron", "ReLU", "--output", "net.h5"], "cannot be exported: add --convert T B"),
     (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--restimulation"], "are of spiking neurons"),
-    (["nmnist", "--neuron", "ReLU", "--convert", 2, 2], "for samples that stand still, which those of nmnist do not"),
-    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--spike-penalty", 1], "--spike-penalty is of spiking neurons"),
+    (["nmnist", "--neuron", "ReLU", "--convert", 2, 2],
+     "for samples that stand still, which those of nmnist do not"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--spike-penalty", 1],
+     "--spike-penalty is of spiking neurons"),
     (["mnist", "--spike-penalty", -1], "--spike-penalty is -1.0: expected a number of at least 0"),
     (["mnist", "--spike-penalty", "nan"], "--spike-penalty is nan: expected a number of at least 0"),
     (["mnist", "--augmentation", "simple"], "--augmentation simple is for cifar10; mnist has paper and none"),
@@ -88,7 +90,8 @@ def test_more_samples_than_there_are(tmp_path):
 
 def test_errors_are_one_line(tmp_path):
     write_mnist(tmp_path)
-    for arguments, message in ((["--samples", "1000"], "1000 samples are wanted"), ([], "holds none of train-images")):
+    for arguments, message in ((["--samples", "1000"], "1000 samples are wanted"),
+                               ([], "holds none of train-images")):
         folder = tmp_path if arguments else tmp_path / "nothing"
         done = subprocess.run([sys.executable, "-m", "trainer", "mnist", folder, *arguments], cwd=EXAMPLES,
                               capture_output=True, text=True)

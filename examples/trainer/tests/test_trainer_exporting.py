@@ -32,7 +32,8 @@ def test_folding_keeps_what_a_network_computes(make, settings):
     expected = net(x).detach().numpy()
     assert np.ptp(expected, axis=0).min() > 0
     np.testing.assert_allclose(one(x).detach().numpy(), expected, rtol=0, atol=1e-9)
-    assert all(torch.equal(value, kept[name]) for name, value in net.state_dict().items()), "net itself was changed"
+    assert all(torch.equal(value, kept[name])
+               for name, value in net.state_dict().items()), "net itself was changed"
 
 
 def test_nodes_are_named_like_layers_and_the_file_proves_itself():

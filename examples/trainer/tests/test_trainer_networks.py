@@ -91,6 +91,24 @@ def test_maps_without_padding_are_not_re_stimulated():
         NETWORKS["strided"](Style(restimulation=True), 2, **SMALL["strided"])
 
 
+@pytest.mark.parametrize("name, stages", (("vgg16", 5), ("resnet18", 4), ("resnet34", 4), ("resnet19", 3),
+                                          ("resnet20", 3), ("resnet20_wide", 4), ("resnet8", 3)))
+@pytest.mark.parametrize("more", (-1, 1))
+def test_as_many_widths_as_stages_are_wanted(name, stages, more):
+    n = stages + more
+    widths = (4,) * n
+    with pytest.raises(ValueError, match=f"^--widths 4 .*4: {n} widths are given, expected {stages}, one"):
+        NETWORKS[name](Style(), 2, **{**SMALL[name], "widths": widths})
+
+
+@pytest.mark.parametrize("name, fitting", (("small_vgg", 4), ("lenet", 4), ("strided", 2)))
+def test_no_more_widths_than_maps_can_be_halved(name, fitting):
+    shape = (1, 16, 16)
+    NETWORKS[name](Style(), 2, shape, widths=(4,) * fitting)
+    with pytest.raises(ValueError, match=r"maps of \d x \d are too small for a window of \d x \d: give fewer"):
+        NETWORKS[name](Style(), 2, shape, widths=(4,) * (fitting + 1))
+
+
 @pytest.mark.parametrize("name, again", [(name, again) for name in SMALL for again in (False, True)
                                          if (name, again) != ("strided", True)])
 def test_small_copies_learn_are_exported_and_run_equal(name, again, tmp_path):

@@ -3,6 +3,7 @@
 import json
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +17,9 @@ from trainer_networks import export, IMAGE, bars, normalise, one_thread, settle 
 from picture_files import write_mnist  # noqa: E402
 from trainer import __main__ as command  # noqa: E402
 from trainer.data import Arrays  # noqa: E402
-from trainer.networks import Style, resnet8  # noqa: E402
+from trainer.networks import Style, from_settings, resnet8  # noqa: E402
 from trainer.neurons import fixed_point  # noqa: E402
-from trainer.parity import compare, first_difference, main, node_of, run_trained  # noqa: E402
+from trainer.parity import compare, first_difference, main, node_of, run_trained, trained_network  # noqa: E402
 from trainer.simulating import simulate  # noqa: E402
 from trainer.training import to_values  # noqa: E402
 
@@ -127,3 +128,22 @@ def test_the_command_compares_a_test_set_and_a_checkpoint(tmp_path, capsys):
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert code == 0 and found["samples"] == 30 and found["trained_compared"]
     assert found["levels_different"] == 0 and found["levels"] == 30 * 2 * (4 * 28 * 28 + 6 * 14 * 14 + 64)
+
+
+def test_a_checkpoint_stands_for_its_moving_average_where_it_has_one(tmp_path):
+    settings = {"network": "lenet", "neuron": "SRIF+MPR", "bits": [1, 0], "leak": None, "surrogate": "rectangle",
+                "width": 2.0, "alpha": 1.0, "restimulation": False, "timesteps": 2, "seed": 0, "convert": None}
+    model = SimpleNamespace(provenance={"settings": json.dumps(settings)})
+    data = SimpleNamespace(input_node=Input((1, 28, 28)), class_names=range(10), moving=False)
+    raw, average = (from_settings({**settings, "seed": seed}, data).state_dict() for seed in (1, 2))
+    for contents, expected in (({"net": raw}, raw), ({"net": raw, "average": average}, average),
+                               ({"net": None, "average": average}, average)):
+        torch.save(contents, tmp_path / "net.pt")
+        net = trained_network(model, tmp_path / "net.pt", data)
+        assert all(torch.equal(value, expected[name]) for name, value in net.state_dict().items())
+    del average["layers.dense.bias"]
+    torch.save({"net": raw, "average": average}, tmp_path / "net.pt")
+    with pytest.raises(ValueError, match=r"net.pt: layers.dense.bias has the shape None, expected \(10,\)"):
+        trained_network(model, tmp_path / "net.pt", data)
+    with pytest.raises(ValueError, match="the model does not say its network"):
+        trained_network(SimpleNamespace(provenance={"settings": "epochs 100"}), tmp_path / "net.pt", data)

@@ -59,7 +59,8 @@ def test_in_bfloat16_weights_learn_in_float32():
     assert y.dtype == torch.bfloat16
     y.sum().backward()
     assert layer.weight.grad.dtype == x.grad.dtype == torch.float32
-    torch.testing.assert_close(layer.weight.grad[0], T * 5 * _windows(x.detach().mean((0, 1))), rtol=2e-2, atol=0.3)
+    expected = T * 5 * _windows(x.detach().mean((0, 1)))
+    torch.testing.assert_close(layer.weight.grad[0], expected, rtol=2e-2, atol=0.3)
 
 
 def _windows(x):

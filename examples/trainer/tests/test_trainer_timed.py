@@ -8,6 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.optim.swa_utils import AveragedModel  # noqa: E402
+
 from trainer_networks import IMAGE, bars, one_thread  # noqa: E402, F401  (also: where the trainer is)
 from picture_files import write_cifar, write_mnist  # noqa: E402
 from trainer import augmentation, device_auto_augment, neuron_graphs, packed, pieces  # noqa: E402
@@ -15,7 +17,7 @@ from trainer.data import open_data  # noqa: E402
 from trainer.networks import NETWORKS, Style  # noqa: E402
 from trainer.neurons import Neuron, fixed_point  # noqa: E402
 from trainer.on_device import Resident, crop_and_flip, cutout  # noqa: E402
-from trainer.timed import NAME, TEMPERATURE, Plan, Schedule, TimedRecipe, TimedTrainer  # noqa: E402
+from trainer.timed import NAME, TEMPERATURE, MovingAverage, Plan, Schedule, TimedRecipe, TimedTrainer  # noqa: E402
 from trainer.timed import distillation, steps_that_fit  # noqa: E402
 
 
@@ -174,7 +176,8 @@ def test_without_a_compiler_and_with_one_that_errs_layers_stay_as_they_are(monke
     assert neuron_graphs.use_graphs(net, "cpu", 2) == "plain: RuntimeError: no C++ compiler"
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: lambda *a: function(*a) * 1.5)
     neuron_graphs.compiled.cache_clear()
-    assert "plain: ArithmeticError: the compiled neurons give other spikes" == neuron_graphs.use_graphs(net, "cpu", 2)
+    told = "plain: ArithmeticError: the compiled neurons give other spikes"
+    assert neuron_graphs.use_graphs(net, "cpu", 2) == told
     assert net[0].graph is None
     monkeypatch.setattr(torch, "compile", lambda function, dynamic: function)
     neuron_graphs.compiled.cache_clear()
@@ -226,6 +229,16 @@ def test_the_learning_rate_rises_waits_for_the_clock_and_falls_along_a_cosine():
     early = Schedule(8)
     early.choose(2, 20)  # the clock was faster than the warm-up, which is finished first
     assert early.factor(2) == 3 / 8 and early.factor(8) == 1 and early.progress(14) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("step, n_steps, warm_up", ((10, 60, 30), (10, 15, 10), (10, 400, 190), (200, 210, 190)))
+def test_a_warm_up_that_takes_too_long_is_shortened(step, n_steps, warm_up):
+    schedule = Schedule(190)
+    schedule.shorten_warm_up(step, n_steps)
+    schedule.choose(step, n_steps)
+    assert schedule.warm_up == warm_up and schedule.n_steps == n_steps
+    assert max(schedule.factor(at) for at in range(n_steps)) > 0.9
+    assert schedule.factor(n_steps - 1) < 0.1 and schedule.factor(n_steps) == pytest.approx(0)
 
 
 def test_whole_epochs_fit_by_the_measured_rate():
@@ -328,6 +341,86 @@ def test_the_epochs_are_chosen_by_the_clock_and_shortened_when_it_runs_out(tmp_p
     t.seconds = 200.0
     t.follow(1.0)  # too late: one more step, at the end of the cosine
     assert t.n_steps == 53
+
+
+def test_the_clock_chooses_fewer_steps_than_the_warm_up_takes_and_they_are_kept(tmp_path):
+    lines = []
+    recipe = TimedRecipe(batch_size=16, lr=0.05, warm_up=20.0)  # 80 steps
+    t = trainer(tmp_path, recipe, log=lines.append, plan=Plan(30.0))
+    t.step, t.seconds = 5, 20.0
+    t.choose(4.0)  # 5 + 0.97 * 10 * 4 steps: 10 epochs of 4
+    assert t.n_steps == 40 and lines[-1]["steps"] == 40 and lines[-1]["warm_up"] == 5
+    assert t.learning_rate() == pytest.approx(0.05 * 6 / 20)
+    t.keep()
+    again = trainer(tmp_path, recipe, plan=Plan(30.0))
+    assert again.schedule == t.schedule and again.learning_rate() == t.learning_rate()
+
+
+@pytest.mark.parametrize("epochs, warm_up", ((1, 1.0), (2, 3.5), (1, 0.9)))  # of 4 steps each
+def test_a_warm_up_as_long_as_the_training_is_refused(epochs, warm_up, tmp_path):
+    with pytest.raises(ValueError, match=f"--warm-up {warm_up:g}: .* there are {4 * epochs}, expected fewer"):
+        trainer(tmp_path, TimedRecipe(epochs=epochs, batch_size=16, warm_up=warm_up))
+    t = trainer(tmp_path, TimedRecipe(epochs=epochs, batch_size=16, warm_up=epochs / 2))
+    assert t.n_steps == 4 * epochs
+
+
+def test_the_time_for_all_is_kept(tmp_path):
+    recipe = TimedRecipe(batch_size=16)
+    first = trainer(tmp_path, recipe, plan=Plan(100.0, measured=7.0))
+    first.step_on()
+    first.seconds = 40.0
+    first.keep()
+    assert trainer(tmp_path, recipe, plan=Plan(None, measured=9.0)).plan == Plan(100.0, measured=9.0)
+    assert trainer(tmp_path, recipe, plan=Plan(60.0)).plan.total == 60.0
+    with pytest.raises(ValueError, match="net.pt: has spent 0.67 of the 0.5 minutes of --total: give more by"):
+        trainer(tmp_path, recipe, plan=Plan(30.0))
+    state = torch.load(tmp_path / "net.pt")
+    for added in ("planned", "warm_up"):  # older checkpoints lack them
+        del state[added]
+    torch.save(state, tmp_path / "net.pt")
+    assert trainer(tmp_path, recipe, plan=Plan(60.0)).step == 1
+    with pytest.raises(ValueError, match="net.pt: does not say how long the whole training may take: add --total"):
+        trainer(tmp_path, recipe, plan=Plan(None))
+
+
+def test_with_epochs_the_clock_ends_nothing(tmp_path):
+    first = trainer(tmp_path, FEW, plan=Plan(1.0))
+    first.step_on()
+    first.seconds = 40.0
+    first.keep()
+    assert trainer(tmp_path, FEW, plan=Plan(None)).step == trainer(tmp_path, FEW, plan=Plan(1.0)).step == 1
+
+
+def test_the_average_is_that_of_pytorch_to_the_bit():
+    def as_before(averages, values, n):
+        if torch.is_floating_point(averages[0]):
+            torch._foreach_lerp_(averages, values, 1 - min(0.9, (1 + int(n)) / (10 + int(n))))
+        else:
+            torch._foreach_copy_(averages, values)
+
+    net = NETWORKS["lenet"](Style({"mpr": True}, restimulation=True), 2, IMAGE.shape, 2, widths=(4, 6), dense=(8,))
+    expected = AveragedModel(net, multi_avg_fn=torch.no_grad()(as_before), use_buffers=True)
+    average = MovingAverage(net, 0.9)
+    for step in range(20):
+        with torch.no_grad():
+            for tensor in net.state_dict().values():
+                tensor.copy_(torch.randn(tensor.shape) * 3)
+        for updated in (expected.update_parameters, average.update):
+            updated(net)
+        theirs, ours = expected.module.state_dict(), average.module.state_dict()
+        assert theirs.keys() == ours.keys()
+        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+        assert all(value.dtype == ours[name].dtype for name, value in theirs.items())
+    assert not all(torch.equal(value, ours[name]) for name, value in net.state_dict().items())
+
+
+def test_the_number_of_updates_is_on_no_device(tmp_path, monkeypatch):
+    t = trainer(tmp_path, FEW)
+    for method in ("item", "__int__", "__bool__", "__float__"):
+        monkeypatch.setattr(torch.Tensor, method, lambda *_: pytest.fail("a step waits for the device"))
+    for _ in range(3):
+        t.average.update(t.net)
+    assert t.average.n_updates == 3
 
 
 def test_the_average_moves_with_the_weights(tmp_path):

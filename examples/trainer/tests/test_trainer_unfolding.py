@@ -19,9 +19,9 @@ NODE = Input((3, 16, 16), "image", bits=8, scale=1 / 255, mean=0.5, std=0.25)
 X = np.random.default_rng(0).integers(0, 256, (40, 3, 16, 16)).astype(np.uint8)
 PART = Arrays(X, np.arange(40) % 4)
 DATA = Data("cifar10", NODE, tuple("abcd"), PART, PART, PART)
-SETTINGS = {"network": "small_vgg", "widths": [4, 6], "dense": [8], "neuron": "SRIF+MPR", "bits": [1, 1], "leak": None,
-            "surrogate": "rectangle", "width": 2.0, "alpha": 3.0, "restimulation": False, "timesteps": 2, "pool": "max",
-            "seed": 0, "convert": None}
+SETTINGS = {"network": "small_vgg", "widths": [4, 6], "dense": [8], "neuron": "SRIF+MPR", "bits": [1, 1],
+            "leak": None, "surrogate": "rectangle", "width": 2.0, "alpha": 3.0, "restimulation": False,
+            "timesteps": 2, "pool": "max", "seed": 0, "convert": None}
 
 
 def written(tmp_path, provenance=None, **settings):
@@ -78,7 +78,8 @@ def test_other_samples_are_refused(tmp_path, node, message):
     ({}, "does not say its network: give a model that the trainer exported"),
     ({"settings": json.dumps({**SETTINGS, "convert": 4})}, "is a converted ANN"),
     ({"settings": json.dumps({**SETTINGS, "widths": [4, 6, 8]})}, "has no node 'stage3_1_conv'"),
-    ({"settings": json.dumps({**SETTINGS, "widths": [4, 7]})}, r"weights of the shape \(6, 4, 3, 3\), but .* \(7, 4, "),
+    ({"settings": json.dumps({**SETTINGS, "widths": [4, 7]})},
+     r"weights of the shape \(6, 4, 3, 3\), but .* \(7, 4, "),
 ))
 def test_what_does_not_say_its_network_is_refused(tmp_path, provenance, message):
     _, path = written(tmp_path, provenance)
