@@ -20,7 +20,8 @@ from support.sources import (
 # From the ground up: a package (or a single file) imports only what stands before it.
 FLOORS = (
     "eventsim",  # the public names, imported when first used
-    "errors", "arguments", "text", "tensors", "display", "later", "merging", "spikes", "kernels", "storage", "model",
+    "errors", "arguments", "registry", "text", "tensors", "display", "later", "merging", "spikes", "kernels",
+    "storage", "model",
     "inputs", "formats", "conversion",
     "program", "lowering", "statistics", "engine", "costs", "runs", "plots", "report", "comparison",
     "from_torch", "cli", "__main__",
@@ -45,6 +46,8 @@ INTERFACES = {"formats": {"recognises", "read", "write"}, "cli": {"add_parser"},
               "inputs": {"holds_events", "recording_in"}}
 TWINS = {"kernels.vectors_numpy": "kernels.vectors"}  # the same functions, checked
 LONGEST = 500  # lines of a module
+WIDEST = 115  # columns of a line
+VAGUE = {"found", "whole", "held", "worth", "put", "told", "said", "either", "both", "following"}  # as names
 # statements that no user can fail: the NumPy twins, which exist for tests; the types of the dataclasses' fields
 ASSERTS = {"kernels.vectors_numpy": 1, "formats.native": 1}
 
@@ -317,12 +320,14 @@ def _reads_text_somehow(node):
     if name == "read_text":
         return not node.args and "encoding" not in keywords
     mode = keywords.get("mode") or (node.args[1] if len(node.args) > 1 else None)
-    return called(node) == "open" and "encoding" not in keywords and "b" not in str(getattr(mode, "value", "b" * bool(mode)))
+    text = str(getattr(mode, "value", "b" * bool(mode)))
+    return called(node) == "open" and "encoding" not in keywords and "b" not in text
 
 
 def test_text_is_read_in_one_code():
     said(violations(nameless_code, *SOURCES.values()))
-    for text in ("open(path)", "open(path, 'r', newline='')", "path.read_text()", "folder.path.read_text(errors='ignore')"):
+    for text in ("open(path)", "open(path, 'r', newline='')", "path.read_text()",
+                 "folder.path.read_text(errors='ignore')"):
         assert violations(nameless_code, planted("runs/file.py", text)), text
     for text in ("open(path, 'rb')", "open(path, encoding='utf-8')", "path.read_text('utf-8')", "os.open(path)"):
         assert not violations(nameless_code, planted("runs/file.py", text)), text
@@ -691,3 +696,55 @@ def main():
 
 if __name__ == "__main__":
     main()
+
+# ---- names and lines
+
+
+def shadowing(one):
+    """Names of a function's own that hide what the module imports."""
+    imported = {(alias.asname or alias.name).partition(".")[0] for node in one.tree.body
+                if isinstance(node, (ast.Import, ast.ImportFrom)) for alias in node.names}
+    for function in ast.walk(one.tree):
+        if isinstance(function, (ast.FunctionDef, ast.Lambda)):
+            arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+            for node in (*arguments, *ast.walk(function)):
+                name = node.arg if isinstance(node, ast.arg) else node.id if _is_stored(node) else None
+                if name in imported:
+                    yield one.says(node, f"{name} hides what the module imports under that name")
+
+
+def _is_stored(node):
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
+def test_no_name_hides_an_import():
+    said(violations(shadowing, *SOURCES.values()))
+
+
+@pytest.mark.parametrize("text", ["def f(many):\n    return many", "def f():\n    many = 1\n    return many",
+                                  "def f(x):\n    return [many for many in x]", "f = lambda many: many"])
+def test_a_hidden_import_is_found(text):
+    assert list(shadowing(planted("engine/made_up.py", "from eventsim.text import many", *text.split("\n"))))
+
+
+def test_lines_fit():
+    said(f"{path.relative_to(ROOT)}:{number}: {len(line)} columns, at most {WIDEST}"
+         for folder in ("eventsim", "examples") for path in sorted((ROOT / folder).rglob("*.py"))
+         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if len(line) > WIDEST)
+
+
+def vague_names(one):
+    """Variables and arguments whose name does not say what they hold."""
+    for node in ast.walk(one.tree):
+        name = node.arg if isinstance(node, ast.arg) else node.id if _is_stored(node) else None
+        if name in VAGUE:
+            yield one.says(node, f"{name} does not say what it holds")
+
+
+def test_names_say_what_they_hold():
+    said(violations(vague_names, *SOURCES.values()))
+
+
+def test_a_vague_name_is_found():
+    text = planted("engine/made_up.py", "def f(found):", "    whole = found", "    return whole")
+    assert len(list(vague_names(text))) == 2

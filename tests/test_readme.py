@@ -127,7 +127,8 @@ def test_commands_that_need_more_are_real(block):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_sentences_are_real(page):
     text = " ".join(line for _, line in outside_blocks(page))
-    for command in re.findall(r"`(eventsim (?:info|check|run|convert|diff|stats|plot|report|bench|warmup) [^`]+)`", text):
+    for command in re.findall("`(eventsim (?:info|check|run|convert|diff|stats|plot|report|bench|warmup) "
+                              "[^`]+)`", text):
         parsed(command)
 
 
@@ -234,7 +235,8 @@ OUTPUTS = dict(re.findall(r"<!-- output of (\S+) -->\n```text\n(.+?)\n```", BENC
 def test_every_benchmark_has_its_output():
     assert BENCHMARKS.count("<!-- output of ") == len(OUTPUTS)
     scripts = {path.name: path for path in (ROOT / "examples").rglob("*.py")}
-    assert {path.name for path in (ROOT / "examples" / "benchmarks").glob("*.py")} <= OUTPUTS.keys() <= scripts.keys()
+    assert {path.name
+            for path in (ROOT / "examples" / "benchmarks").glob("*.py")} <= OUTPUTS.keys() <= scripts.keys()
     for name in OUTPUTS:
         shown = [line for line in BENCHMARKS.splitlines() if f"python {scripts[name].relative_to(ROOT)}" in line]
         assert shown, f"no command for {name}"

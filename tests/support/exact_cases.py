@@ -258,7 +258,8 @@ def _chain(nodes):
     return list(zip(names, names[1:]))
 
 
-MODELS = {f.__name__: f for f in (recurrent, options, still, restimulated, real, words, currents, changes, maxima, slides)}
+MODELS = {f.__name__: f for f in (
+    recurrent, options, still, restimulated, real, words, currents, changes, maxima, slides)}
 ON_CHIP = ("options", "currents", "changes")
 
 

@@ -114,7 +114,8 @@ def rewrite() -> None:
         prepare(folder)
         rows = [row(what, words, *call(words, folder)[::2]) for what, words in MISTAKES]
     head, rest = GUIDE.read_text().split(BEGIN)
-    table = "\n".join(["| Mistake | `eventsim` ... | What is printed | Status |", "|---|---|---|---|", *rows]) + "\n"
+    table = "\n".join(["| Mistake | `eventsim` ... | What is printed | Status |",
+                       "|---|---|---|---|", *rows]) + "\n"
     GUIDE.write_text(head + BEGIN + table + END + rest.split(END)[1])
 
 

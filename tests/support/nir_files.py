@@ -61,7 +61,10 @@ def _fill(group, members, gzip):
             _fill(group.create_group(name), value, gzip)
         elif name == "edges":
             data = np.array(value, dtype=object).reshape(-1, 2)
-            group.create_dataset(name, data=data, dtype=TEXT) if len(value) else group.create_dataset(name, data=[])
+            if len(value):
+                group.create_dataset(name, data=data, dtype=TEXT)
+            else:
+                group.create_dataset(name, data=[])
         elif isinstance(value, str):
             group.create_dataset(name, data=value, dtype=TEXT)
         else:
@@ -76,7 +79,8 @@ DEFAULT = dict(dt=1e-3, if_input="auto", integration="euler", reset="hard", rese
 PRESETS = {  # FORMATS: what the simulators do by default
     "norse": dict(DEFAULT, if_input="x", start="leak"),
     "snntorch": dict(DEFAULT, dt=1e-4, integration="scaled_euler", reset="soft", reset_delay=1),
-    "sinabs": dict(DEFAULT, dt=1.0, if_input="x", integration="exponential", reset="soft", comparison=">=", bits=8),
+    "sinabs": dict(DEFAULT, dt=1.0, if_input="x", integration="exponential", reset="soft", comparison=">=",
+                   bits=8),
     "spikingjelly": dict(DEFAULT, dt=1e-4, if_input="dt_r", comparison=">=", start="reset"),
 }
 
@@ -105,7 +109,8 @@ class Reference:
                 now[name] = self._step(name, node, total, t)
                 given[name].append(now[name])
             self.past = now
-        return {name: np.array([np.zeros(0) if v is None else v for v in values]) for name, values in given.items()}
+        return {name: np.array([np.zeros(0) if v is None else v for v in values])
+                for name, values in given.items()}
 
     def _arrives(self, source, target, now):
         if (source, target) in self.back:
@@ -235,7 +240,8 @@ def convolved(node, x):
     for o in range(n_out):
         first = o // (n_out // groups) * n_in
         for tap in np.ndindex(weight.shape[2:]):
-            window = tuple(slice(t * d, t * d + (m - 1) * s + 1, s) for t, d, m, s in zip(tap, dilation, size, stride))
+            window = tuple(slice(t * d, t * d + (m - 1) * s + 1, s)
+                           for t, d, m, s in zip(tap, dilation, size, stride))
             for c in range(n_in):
                 out[o] += weight[(o, c, *tap)] * x[(first + c, *window)]
     return out
@@ -248,5 +254,6 @@ def pooled(node, x):
     size = [(m - k) // s + 1 for m, k, s in zip(x.shape[1:], kernel, stride)]
     out = np.zeros((len(x), *size))
     for a, b in np.ndindex(*kernel):
-        out += x[:, a : a + (size[0] - 1) * stride[0] + 1 : stride[0], b : b + (size[1] - 1) * stride[1] + 1 : stride[1]]
+        out += x[:, a : a + (size[0] - 1) * stride[0] + 1 : stride[0],
+                 b : b + (size[1] - 1) * stride[1] + 1 : stride[1]]
     return out / (kernel[0] * kernel[1] if node["type"] == "AvgPool2d" else 1)

@@ -34,7 +34,8 @@ EXAMPLES = ROOT / "examples"
 KINDS = ("sh", "python", "text", "console")
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 SPEED = re.compile(r"[\d.]+( k| M)? samples/s")
-HEAVY = ("torch", "snntorch", "spikingjelly")  # a script that imports one is left out where it is missing
+# a script that imports one is left out where it is missing
+HEAVY = ("torch", "snntorch", "spikingjelly", "norse", "sinabs")
 DIFFERENT = 3  # exit status of `eventsim diff`
 
 
@@ -161,7 +162,8 @@ def _run_here(words, folder):
 
 def _run_python(block, folder):
     for library in HEAVY:
-        if re.search(rf"^(import|from) {library}\b", block.text, re.MULTILINE) and importlib.util.find_spec(library) is None:
+        is_imported = re.search(rf"^(import|from) {library}\b", block.text, re.MULTILINE)
+        if is_imported and importlib.util.find_spec(library) is None:
             return Done(0, "", "", missing=library)
     status = 0
     with _inside(folder), _said() as (out, errors):

@@ -258,8 +258,8 @@ def small_networks():
                                    fire), steps=2)
     add("identity after flatten", chain(rng, Input((3, 3, 3), "spikes", 2), Flatten(), wide), steps=2)
     add("ends in spikes", chain(rng, Input((4, 3, 3), "spikes", 1), conv(5), wide, readout=False), steps=3)
-    add("ends in a flattened map", chain(rng, Input((4, 3, 3), "spikes", 1), conv(5), wide, Flatten(), readout=False),
-        steps=3)
+    add("ends in a flattened map",
+        chain(rng, Input((4, 3, 3), "spikes", 1), conv(5), wide, Flatten(), readout=False), steps=3)
     for kind in ("identity", "conv", "sew", "restimulation", "restimulation conv"):
         add(f"residual {kind}", residual(rng, 17 if kind == "identity" else 8, 5, kind))
     add("residual delayed", residual(rng, 8, 5, "identity", (1.0, 0.5), delay=2))
