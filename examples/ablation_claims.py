@@ -30,6 +30,8 @@ TABLE_2 = {"SRIF": (92.46, 67.90), "SRIF+MPR": (92.94, 70.63)}
 TABLE_3 = (0.28, 0.04)
 STANDARD_ERRORS = 2
 CLAIMED = ("reproduced", "the opposite", "not separated")  # of what a paper says
+NOT_JUDGED = "not judged"  # where runs did not learn
+NEAR_CHANCE = 0.15  # accuracy of a run that did not learn ten classes
 OURS = ("larger", "smaller", "as good as equal")  # of what only we compare
 
 
@@ -97,6 +99,10 @@ class Study:
         """Return whether all these cells have runs."""
         return all(cell in self.cells for cell in cells)
 
+    def unlearnt(self, cell):
+        """Return how many runs of a cell stayed near chance."""
+        return sum(run.accuracy < NEAR_CHANCE for run in self.cells[cell])
+
     def bit_use(self, cell):
         """Return the mean share of the events in which each bit is set."""
         return np.mean([run.bit_use for run in self.cells[cell]], axis=0)
@@ -127,10 +133,13 @@ class Claim:
     number: str = "accuracy"
 
     def judged(self, study, words=CLAIMED):
-        """Return (one of `words`, the difference with its standard error); None where the study lacks a cell."""
-        if not study.has(self.better, self.worse):
+        """Return (one of `words`, the difference with its standard error); `NOT_JUDGED` where a run of the two
+        cells did not learn, which a paper's networks do; None where the study lacks a cell."""
+        cells = self.better, self.worse
+        if not study.has(*cells):
             return None
-        return verdict(*(study.summary(cell, self.number) for cell in (self.better, self.worse)), words)
+        word, difference = verdict(*(study.summary(cell, self.number) for cell in cells), words)
+        return NOT_JUDGED if any(map(study.unlearnt, cells)) else word, difference
 
     def paper(self):
         """Return the paper's difference as text."""
@@ -207,6 +216,12 @@ def rows(study):
     return table
 
 
+def counted(table):
+    """Return in words how many claims of a table came out how."""
+    counts = Counter(row[5] for row in table)
+    return ", ".join(f"{counts[word]} {word}" for word in (*CLAIMED, NOT_JUDGED) if word in (*CLAIMED, *counts))
+
+
 HEAD = ("claim", "T", "paper, points", "here, points", "runs", "result", "runs needed")
 
 
@@ -221,9 +236,8 @@ def text(runs):
     parts = []
     for study in studies(runs):
         table = rows(study)
-        counts = Counter(row[5] for row in table)
-        summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
-        parts.append(f"{described(study.budget)}: of {len(table)} claims {summary}.\n\n{markdown(HEAD, table)}")
+        parts.append(f"{described(study.budget)}: of {len(table)} claims {counted(table)}.\n\n"
+                     f"{markdown(HEAD, table)}")
     return "\n".join(parts)
 
 

@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 import commands
 import shipped
 from ablation import CELLS, LAYER, N_MEMBRANES, NEURONS, RESULTS, SPLITS, Cell, read, read_membranes
-from ablation_claims import (CLAIMED, HEAD, MPR_CLAIM, MULTI_BIT_CLAIMS, NEURON_CLAIMS, OURS, STANDARD_ERRORS,
-                             TABLE_1, TABLE_2, TABLE_3, Claim, Summary, Study, by_chance, described, markdown,
-                             rows, studies)
+from ablation_claims import (CLAIMED, HEAD, MPR_CLAIM, MULTI_BIT_CLAIMS, NEAR_CHANCE, NEURON_CLAIMS, OURS,
+                             STANDARD_ERRORS, TABLE_1, TABLE_2, TABLE_3, Claim, Summary, Study, by_chance, counted,
+                             described, markdown, rows, studies)
 from eventsim.model.rectifier import rectified
 from eventsim.storage import writing
 
@@ -329,10 +329,8 @@ def other_budgets(runs):
 def budget_section(study):
     """Return in words what a budget was, its cells, and the claims that they can judge."""
     table = rows(study)
-    counts = Counter(row[5] for row in table)
-    summary = ", ".join(f"{counts[word]} {word}" for word in CLAIMED)
     return (f"{described(study.budget)}; {study.minutes(study.cells) / 60:.1f} hours. Of {len(table)} claims: "
-            f"{summary}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_unlearnt(study)}{_errors(study)}"
+            f"{counted(table)}.\n\n{markdown(CELL_HEAD, _cell_rows(study))}\n{_unlearnt(study)}{_errors(study)}"
             f"{markdown(HEAD, table)}")
 
 
@@ -340,7 +338,7 @@ def _unlearnt(study):
     """Return in words which runs have stayed near chance; "" where all have learnt."""
     cells = []
     for cell, runs in study.cells.items():
-        n = sum(run.accuracy < NEAR_CHANCE for run in runs)
+        n = study.unlearnt(cell)
         if n:
             again = ", re-stimulated" if cell.restimulation else ""
             cells.append(f"{cell.neuron} with T = {cell.timesteps} and {cell.m} + {cell.n} bits{again} "
@@ -348,11 +346,10 @@ def _unlearnt(study):
     if not cells:
         return ""
     return (f"**Runs that did not learn** (below {100 * NEAR_CHANCE:.0f} %, chance being 10): "
-            f"{'; '.join(sorted(cells))}. They are in the means and deviations; a claim about their cells says "
-            "that, not what these neurons reach once they learn.\n\n")
+            f"{'; '.join(sorted(cells))}. They are in the means and deviations; claims about their cells are not "
+            "judged.\n\n")
 
 
-NEAR_CHANCE = 0.15  # accuracy of a run that did not learn ten classes
 CELL_HEAD = ("neuron", "T", "m + n", "re-stimulated", "paper, %", "here, %", *COST)
 
 

@@ -94,7 +94,7 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         make = functools.partial(Model, timesteps=traced.timesteps, class_names=class_names, timesteps_fixed=fixed,
                                  provenance={**_provenance(net, traced), **provenance})
         model = _proved(builds, make, samples, original, in_float32)
-        may_move = "" if is_layout_known else may_have_steps(net, RULES, samples, traced, sent[0])
+        may_move = "" if is_layout_known else may_have_steps(net, RULES, samples, traced, output)
         _warn_of(model, traced, original, (samples.note, may_move, cut_off, unknown, depends_on_its_type(net)))
     return model
 

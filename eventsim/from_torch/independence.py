@@ -58,29 +58,35 @@ def depends_on_the_batch(net, rules, samples, traced, choose) -> str:
             f"with one more: {unknown}")
 
 
-def may_have_steps(net, rules, samples, traced, sent) -> str:
-    """Return the warning for samples of which every layer treats each row alike, as it would the steps of a
-    recording; "" for others.
+def may_have_steps(net, rules, samples, traced, choose) -> str:
+    """Return the warning for samples of which every layer and the answer treat each row alike, as they would the
+    steps of a recording; "" for others.
 
-    sent: number of a layer -> (T, N, ...), what it sent for the samples.
+    choose: the `output` of `from_torch`.
     """
     values = samples.values
-    layers = list(sent.values())
-    if samples.steps is not None or values.ndim < 3 or values.shape[1] == 1 or not any(map(torch.any, layers)) \
-            or any(layer.ndim < 4 or layer.shape[2] != values.shape[1] for layer in layers):
+    if samples.steps is not None or values.ndim < 3 or values.shape[1] == 1:
         return ""
-    try:
-        with preserved(net):
-            torch.set_default_dtype(values.dtype)
-            turned = run_in(net, rules, values.flip(1), traced).sent
-    except Exception:  # the user's own code may raise anything
-        return ""
-    if not all(_close(layer.double().flip(2), turned[number], values.dtype) for number, layer in sent.items()):
+    for dtype in reversed(TYPES):  # float64, if the network's own constants allow it
+        try:
+            ran, flipped = (_ran(net, rules, rows.to(dtype), traced, choose) for rows in (values, values.flip(1)))
+        except Exception:  # the user's own code may raise anything
+            continue
+        if any(map(torch.any, ran[0])) and _turns_with(ran, flipped, values.shape[1], dtype):
+            break
+    else:
         return ""
     shape = "x".join(map(str, values.shape[1:]))
     return (f"x was taken as {len(values)} samples of {shape} that stand still, of which every layer treats the "
             f"{values.shape[1]} rows alike: if an axis of x counts steps, give layout='NT' or 'TN', if not, "
             "layout='N'")
+
+
+def _turns_with(ran, flipped, n_rows, dtype):
+    """Return whether all that a run (see `_ran`) gives has the rows in reverse where its samples have."""
+    return all(any(size == n_rows and _close(tensor.flip(axis), other, dtype)
+                   for axis, size in enumerate(tensor.shape))
+               for given in zip(ran, flipped) for tensor, other in zip(*given))
 
 
 def _text(net, n, timesteps):

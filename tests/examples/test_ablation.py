@@ -233,6 +233,8 @@ def test_runs_that_did_not_learn_are_told():
     section = report.budget_section(report.Study(runs))
     assert "(below 15 %, chance being 10): SRIF with T = 2 and 1 + 0 bits (1 of 3). They are" in section
     assert "did not learn" not in report.budget_section(report.Study(runs[3:]))
+    assert "Of 1 claims: 0 reproduced, 0 the opposite, 0 not separated, 1 not judged." in section
+    assert "| 2 bits (1 + 1) above 1 | 2 | - | +16.67 ± 16.67 | 3 and 3 | not judged | - |" in section
 
 
 def test_the_number_of_runs_that_a_claim_needs_is_not_made_up():

@@ -56,7 +56,7 @@ def calls(made):
     yield findings.find, dict(run=run)
     yield tables.table, dict(run=run, name="layers", layers=("fire",))
     yield tables.tables, dict(run=run, layers=("fire",))
-    yield page.render, dict(run=run, found=[])
+    yield page.render, dict(run=run, findings=[])
     yield text.describe_text, dict(model=model, name="a")
     yield Table, dict(columns={"a": [1, 2]}, units={"a": "V"})
     yield TABLE.of, dict(names=("a",))
