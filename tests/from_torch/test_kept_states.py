@@ -4,12 +4,13 @@ import pytest
 
 import eventsim
 from eventsim.errors import UnsupportedError
-from eventsim.from_torch import exporting
-from eventsim.from_torch.layers import NeuronLayer
 
 torch = pytest.importorskip("torch")
 snntorch = pytest.importorskip("snntorch")
 from torch import nn  # noqa: E402
+
+from eventsim.from_torch import exporting  # noqa: E402
+from eventsim.from_torch.layers import NeuronLayer  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SETTINGS = {"beta": 0.8, "threshold": 0.3}
