@@ -92,24 +92,22 @@ class Executor:
                 return recording
             if not samples_first:
                 check_steps_said(self.model, x, timesteps)
-        record = record_names(record)
-        clock = Clock(TIMING in record)
-        levels, begun = self._begun(x, timesteps, state, keep_state)
-        self._doubt(begun)
-        self._learn(key, record, begun, levels, clock)
-        return self._run(levels, record, begun, clock, _copies(state))
+        return self._run_new(key, x, timesteps, record_names(record), state, keep_state, self._doubt)
 
     def run_unjudged(self, x, timesteps, record, state=None) -> Recording:
         """Run samples of which nobody reads the answer (blank ones, the windows of a stream), so that nothing is
         said of the number of steps. The Recording has a state. record: a tuple. Other arguments as of `run`."""
-        key = None
-        if state is None:
-            key = self._key(x, timesteps, record, True, True)
-            recording = self._run_alike(key, x)
-            if recording is not None:
-                return recording
+        key = self._key(x, timesteps, record, True, True) if state is None else None
+        recording = None if key is None else self._run_alike(key, x)
+        return self._run_new(key, x, timesteps, record, state, True) if recording is None else recording
+
+    def _run_new(self, key, x, timesteps, record, state, keep_state, judge=None):
+        """Run samples whose key, if they have one, is not known yet, and keep what others with it share. judge:
+        called with how the run begins, or None. Other arguments as of `run`."""
         clock = Clock(TIMING in record)
-        levels, begun = self._begun(x, timesteps, state, True)
+        levels, begun = self._begun(x, timesteps, state, keep_state)
+        if judge is not None:
+            judge(begun)
         self._learn(key, record, begun, levels, clock)
         return self._run(levels, record, begun, clock, _copies(state))
 
@@ -137,7 +135,7 @@ class Executor:
         doubt = self.model.doubt_of_steps(steps)
         if doubt and not self._doubted and (begun.fresh or steps >= self.model.timesteps):
             self._doubted = True
-            warnings.warn(doubt, EventsimWarning, stacklevel=4)
+            warnings.warn(doubt, EventsimWarning, stacklevel=5)
 
     def _learn(self, key, record, begun: Begun, levels, clock: Clock):
         """Keep what runs with this key share, if they have one. levels: of the first of them."""

@@ -145,6 +145,9 @@ def read(root) -> Model:
     if version not in VERSIONS:
         raise root.error(f"version of the format is {version}; this eventsim reads versions "
                          f"{' and '.join(map(str, VERSIONS))}")
+    if version != 1 and "checksums" not in root:
+        raise root.error(f"'checksums' is missing, which version {version} has: write them, or set version to 1, "
+                         "which has none")
     _check_members(root, (*REQUIRED, *VERSIONS[version]), OPTIONAL)
     if version == 1:
         root.stop_checksums()

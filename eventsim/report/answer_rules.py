@@ -188,7 +188,7 @@ def _energy(run):
         return []
     total = sum(layer.total or 0 for layer in energy.layers)
     findings = [_denser(f"{layer.name} costs", layer.name, layer) for layer in energy.layers
-             if layer.costs_more and layer.total > ENERGY_SHARE * total]
+                if layer.costs_more and layer.total > ENERGY_SHARE * total]
     if energy.total.costs_more:
         findings.insert(0, _denser("All layers together cost", None, energy.total))
     return findings

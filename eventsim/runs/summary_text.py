@@ -101,8 +101,9 @@ def _additions(counts):
 
 
 def _tail(summary, samples):
-    text = (f"\nper sample; additions include the MACs of real-valued input "
-            f"({quantity((summary.totals.macs or 0) / samples)}); share is of all additions")
+    macs = (summary.totals.macs or 0) / samples
+    included = f"additions include {quantity(macs)} MACs of real-valued input; " if macs else ""
+    text = f"\nper sample; {included}share is of all additions"
     if summary.energy is None:
         return text
     cost = summary.energy.total

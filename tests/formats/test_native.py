@@ -420,7 +420,7 @@ CONVOLUTION = "node 'conv2' \\(Conv2d\\): "
 
 @pytest.mark.parametrize("members, message", [
     (dict(version=3), "version of the format is 3; this eventsim reads versions 1 and 2"),
-    (dict(version=2), "'checksums' is missing"),
+    (dict(version=2), "'checksums' is missing, which version 2 has: .* set version to 1"),
     (dict(version="1"), "'version' holds text, expected numbers"),
     (dict(version=1.0), "'version' has type float64, expected integers"),
     (dict(version=[1]), r"'version' has shape \(1,\), expected a single whole number"),

@@ -38,9 +38,8 @@ class StreamWindow(Shown):
     n_events: events in the steps that were run for it: all steps where windows reset, else those since the window
         before.
     answer: (classes,), of the dtype of `Recording.output`: what the output gave within the window alone, the sum
-    or
-        mean over its steps, or its last step, as the model's readout says; of models that end in spikes the sum of
-        their levels.
+        or mean over its steps, or its last step, as the model's readout says; of models that end in spikes the
+        sum of their levels.
     scores: float64 (classes,), the answers smoothed: smoothing * scores of the window before + (1 - smoothing) *
         answer.
     recording: of the steps that were run for it, with counts and what was recorded, without state.
