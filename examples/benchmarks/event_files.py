@@ -4,8 +4,8 @@
 
 FOLDER: recordings to read too, such as `oracles/events`. Two million events are also written in each format that
 needs no package, so that every reader has work. Each reader goes over all events of a file, rounds times, taking
-turns; the fastest counts. "Beside" is faery's reader where it reads the format, through which eventsim reads AEDAT 4
-and ES in a process of its own, or else `numpy.fromfile` and the shifts of the format written by hand.
+turns; the fastest counts. "Beside" is faery's reader where it reads the format, through which eventsim reads
+AEDAT 4 and ES in a process of its own, or else `numpy.fromfile` and the shifts of the format written by hand.
 """
 
 import argparse
