@@ -17,7 +17,7 @@ from eventsim.model.node import Node
 from eventsim.storage.fingerprints import fingerprint_of
 from eventsim.text import many, NONE
 
-DERIVED = ("fan_out", "products")  # fields of stages and paths that follow from the others
+DERIVED = ("fan_out", "products", "density", "by_events")  # fields of stages and paths that say nothing new
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,10 @@ class Synapses:
     """One path: where its spikes come from, and the weights in the layout of its kernel.
 
     method: how its rows are summed: "gather", "slide", "windowed", "masked", "real", "attended", or, of pairs of
-        int8, "pairs", "slide_pairs".
+        int8, "pairs", "slide_pairs", or, of integers and dense spikes, "slide_tables".
     ranges: int64 (tiles, 3): first group, one past the last group, first channel of each tile.
+    density: share of set bits of the source on the model's check samples, or None.
+    by_events: of "slide_tables", the same path as it runs where nobody knows that its spikes are dense.
     """
 
     source: str
@@ -86,6 +88,8 @@ class Synapses:
     geometry: Geometry
     fan_out: FanOut
     attention: Optional[Attention] = None
+    density: Optional[float] = None
+    by_events: Optional["Synapses"] = None
 
 
 @dataclass(frozen=True)
@@ -337,8 +341,8 @@ class Program(Shown):
     @cached_property
     def fingerprint(self) -> str:
         """The fingerprint of what is computed, to the bit: precision, structure and constants. It is the same for
-        a model that is loaded again, and whatever a model says besides: its steps, its classes, how files become
-        levels.
+        a model that is loaded again, and whatever a model says besides: its steps, its classes, its check samples,
+        how files become levels.
         """
         groups = [(group.recurrent, list(map(_fingerprinted, group.stages))) for group in self.groups]
         return fingerprint_of((self.precision, self.dtype, self.input, self.output, self.history, groups))
@@ -352,6 +356,7 @@ class Program(Shown):
 
 def _fingerprinted(part):
     """Return what a fingerprint says of a stage, or of a path of one."""
+    part = getattr(part, "by_events", None) or part  # check samples do not change what is computed
     values = {entry.name: getattr(part, entry.name) for entry in fields(part) if entry.name not in DERIVED}
     if "paths" in values:
         values["paths"] = list(map(_fingerprinted, part.paths))

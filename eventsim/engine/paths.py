@@ -15,9 +15,10 @@ from eventsim.engine.memory import NOTHING, slots_of
 from eventsim.engine.plan import KernelCall
 from eventsim.engine.state import arrays_of
 from eventsim.kernels import (
-    alpha, firing, firing_by_step, gathering, gathering_int8, indexing, integrating, pooling, transforms,
+    alpha, firing, firing_by_step, gathering, gathering_int8, indexing, integrating, looking_up, pooling,
+    transforms,
 )
-from eventsim.kernels.arguments import Events, Maps, Pooled, RealEvents, Update, Windows
+from eventsim.kernels.arguments import Events, Maps, Pooled, Positions, RealEvents, Update, Windows
 from eventsim.program import LayerStage, PooledSums, Synapses, synapses_of
 
 # positions of the set bits of each byte, see kernels.indexing.index_events
@@ -220,7 +221,13 @@ def _read_windows(binding, _, synapses, span):
     make = binding.memory.make  # what nobody else writes, see Windows
     windows = Windows(planes, slots, take("windows", n_planes * columns, np.uint64), columns,
                       make((n_planes * band,), np.uint64), band, make((slots.steps,), np.int64))
-    return Read(gathering.window_rows, (windows, synapses.weight), slots.steps)
+    return Read(looking_up.window_rows, (windows, synapses.weight), slots.steps)
+
+
+def _read_tables(binding, layer, synapses, span):
+    planes, slots = _windows(binding, synapses, span)
+    halves = binding.memory.take("halves", slots.steps * synapses.geometry.out_width * layer.lanes, np.int16)
+    return Read(looking_up.slide_table_rows, (Positions(planes, slots, halves), synapses.weight), slots.steps)
 
 
 def _in_eights(n):
@@ -274,7 +281,8 @@ def _read_reals(binding, _, synapses, span):
     return Read(gathering.real_rows, (events, synapses.weight, synapses.ranges.reshape(-1)), steps)
 
 
-_READS = {"masked": _read_masks, "windowed": _read_windows, "real": _read_reals, "pooled": _read_pooled}
+_READS = {"masked": _read_masks, "windowed": _read_windows, "slide_tables": _read_tables, "real": _read_reals,
+          "pooled": _read_pooled}
 
 
 def _events(binding, synapses, span) -> Events:

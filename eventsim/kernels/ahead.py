@@ -95,11 +95,11 @@ def modules() -> tuple:
     """Return the modules whose kernels plans call."""
     from eventsim.kernels import (
         alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing,
-        integrating, pooling, train_statistics, transforms,
+        integrating, looking_up, pooling, train_statistics, transforms,
     )
 
     return (alpha, answering, attending, counting, firing, firing_by_step, gathering, gathering_int8, indexing,
-            integrating, pooling, train_statistics, transforms)
+            integrating, looking_up, pooling, train_statistics, transforms)
 
 
 def _end_with_stdin():

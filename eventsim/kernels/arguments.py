@@ -15,6 +15,7 @@ of `masks`):
                 [tile, ky, kx, channel, lane / 2]      `pair_rows`: two int8 in an int16, see there
                 [tile, ky, channel, kx, lane]          `slide_rows`
                 [tile, ky, channel, kx, lane / 2]      `slide_pair_rows`
+                [tile, ky, part, bits, kx, lane]: sums, as above    `slide_table_rows`
                 [[sample, step,] ky, kx, padded channel]    `masked_rows`
     current     F [sample, step, position, padded channel]
     membrane    F [sample, position, padded channel]; so filtered, pending and waiting
@@ -70,7 +71,7 @@ class Geometry(NamedTuple):
     signed: int  # whether negative planes follow
     tiles: int
     near: int  # whether a tile's weights stay in the first-level cache
-    parts: int  # of a window's bits, each looked up in a table, see `window_rows`
+    parts: int  # of a window's bits, or a position's, each looked up in a table, see `looking_up`
     part_bits: int
     word_rows: int  # kernel rows whose bits make one word of a window
     word_parts: int  # parts of a word; the last may have fewer
@@ -112,6 +113,14 @@ class Windows(NamedTuple):
     band: int  # of bands, for one plane: a multiple of 8
     highest: np.ndarray  # int64 [step]: one past the highest plane, of any sign, that has a bit; its own: written
     # at the first row of a tile and sample, read at the others
+
+
+class Positions(NamedTuple):
+    """A train whose words are read as they are, position by position."""
+
+    planes: np.ndarray
+    slots: Slots
+    halves: np.ndarray  # int16 [step, column, lane]: one row of sums, which they are proved to hold; scratch
 
 
 class RealEvents(NamedTuple):

@@ -19,6 +19,8 @@ ANY = 64  # planes: more than levels have
 MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in the cache are faster
 MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
+CHANNELS_AT_ONCE = 4  # looked up in tables of sums of dense spikes; those of five leave the second-level cache
+DENSE = {64: 0.4, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on they are faster than events
 
 
 # Why a path runs as it does, by `program.Synapses.method`
@@ -26,6 +28,7 @@ WHY = {
     "windowed": "at most 64 inputs, or 256 of an image, under a window: parts of it looked up in tables of sums",
     "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
     "slide_pairs": "as slide, two int8 weights added as one int16: weights that a first-level cache does not hold",
+    "slide_tables": "as slide, of dense spikes: four channels at a time looked up in tables of sums",
     "pairs": "int8 weights, two added as one int16",
     "gather": "rows of weights of the events under each window",
     "masked": "one weight per tap and channel, masked by the spikes",
@@ -36,7 +39,8 @@ WHY = {
 
 class Parts(NamedTuple):
     """How a window's inputs, by row, column, channel, are cut into words of some kernel rows each, and words into
-    parts of so many bits. number: of parts of the window; its last word may have fewer than `per_word`."""
+    parts of so many bits; or so the channels of a position. number: of parts of the window, or position; its last
+    word may have fewer than `per_word`."""
 
     number: int
     bits: int
@@ -112,7 +116,7 @@ def can_slide(path, weight_shape, out_shape):
 
 
 def fits_window(path, weight_shape, image):
-    """Return whether `kernels.gathering.window_rows` is to run a path: at most 64 neurons under a window of
+    """Return whether `kernels.looking_up.window_rows` is to run a path: at most 64 neurons under a window of
     several positions, or 256 of an image of few channels, half of whose bits are set; at most 64 under a row of
     it."""
     _, channels, height, width = weight_shape
@@ -122,13 +126,25 @@ def fits_window(path, weight_shape, image):
     return channels * height * width <= most_inputs
 
 
-def method(path, weight, out_shape, lanes, image):
-    """Return the name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. image:
-    whether the path reads one."""
-    by_shape = _method_of_shape(path, weight.shape, image)
+class ReadTrain(NamedTuple):
+    """What a path reads. image: whether it is one. largest, signed: of its levels. density: share of set bits on
+    the check samples, or None."""
+
+    image: bool
+    largest: int
+    signed: bool
+    density: Optional[float] = None
+
+
+def method(path, weight, out_shape, lanes, read):
+    """Return the name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. read:
+    ReadTrain. Floats are added in an order that the kernel decides: theirs does not depend on the density."""
+    by_shape = _method_of_shape(path, weight.shape, read.image)
     if by_shape:
         return by_shape
     slides = can_slide(path, weight.shape, out_shape)
+    if slides and weight.dtype.kind == "i" and (read.density or 0) >= DENSE[lanes] and _all_sums_fit(weight, read):
+        return "slide_tables"
     if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
                    else _sums_fit(weight) and _rows_are_near(weight, lanes)):
         return "slide"
@@ -152,6 +168,15 @@ def _sums_fit(weight):
     """Return whether 16 bits hold the sum of any of an output's weights."""
     wide, axes = weight.astype(np.int64), (1, 2, 3)
     return bool((wide.clip(0).sum(axes) <= 32767).all() and (wide.clip(None, 0).sum(axes) >= -32768).all())
+
+
+def _all_sums_fit(weight, read):
+    """Return whether 16 bits hold the sums of an output's weights with any levels."""
+    wide, axes = weight.astype(np.int64) * read.largest, (1, 2, 3)
+    low, high = wide.clip(None, 0).sum(axes), wide.clip(0).sum(axes)
+    if read.signed:
+        low, high = low - high, high - low
+    return bool((high <= 32767).all() and (low >= -32768).all())
 
 
 def _rows_are_near(weight, lanes):
@@ -211,8 +236,10 @@ def weight_rows(weight, groups, lanes, kernel):
         parts = window_parts(height, width * n_in, n_out)
         tables, planes_at_once = _tables(rows.reshape(tiles, height, -1, lanes), parts)
         return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts, planes_at_once)
-    if kernel in ("slide", "slide_pairs"):
+    if kernel in ("slide", "slide_pairs", "slide_tables"):
         rows = rows.transpose(0, 1, 3, 2, 4)
+    if kernel == "slide_tables":
+        return Rows(aligned_array(_slide_tables(rows)), ranges, rows_per_tap, lanes, channel_parts(n_in))
     if kernel in ("pairs", "slide_pairs"):
         rows = _paired(rows, lanes)
     if kernel == "slide" and rows.dtype.kind == "i":
@@ -264,6 +291,26 @@ def _tables(rows, parts):
     largest_sum = int(np.abs(rows.astype(np.int64)).sum(axis=(1, 2)).max(initial=1))
     planes_at_once = (np.iinfo(np.int16).max // max(largest_sum, 1) + 1).bit_length() - 1
     return (tables.astype(np.int16), planes_at_once) if planes_at_once else (tables, ANY)
+
+
+def channel_parts(channels) -> Parts:
+    """Return the Parts of a position's channels."""
+    return Parts(-(-channels // CHANNELS_AT_ONCE), CHANNELS_AT_ONCE, 1, WORD // CHANNELS_AT_ONCE)
+
+
+def _slide_tables(rows):
+    """Return the sums of all subsets of each part's channels, modulo 2^16, int16 (tiles, kernel rows, parts,
+    2^bits, kernel columns, lanes). rows: (tiles, kernel rows, channels, kernel columns, lanes)."""
+    tiles, height, channels, width, lanes = rows.shape
+    parts = channel_parts(channels)
+    padded = np.zeros((tiles, height, parts.number * parts.bits, width, lanes), np.int16)
+    padded[:, :, :channels] = rows
+    by_part = padded.reshape(tiles, height, parts.number, parts.bits, width, lanes)
+    tables = np.zeros((tiles, height, parts.number, 1 << parts.bits, width, lanes), np.int16)
+    for bit in range(parts.bits):
+        having = np.flatnonzero(np.arange(1 << parts.bits) >> bit & 1)
+        tables[:, :, :, having] += by_part[:, :, :, bit, None]
+    return tables
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):

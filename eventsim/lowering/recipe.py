@@ -10,6 +10,7 @@ from typing import Optional
 import numpy as np
 
 from eventsim.errors import ModelError, UnsupportedError
+from eventsim.lowering.density import note_densities
 from eventsim.lowering.folding import fold
 from eventsim.lowering.room import check_room
 from eventsim.lowering.stages import lowered
@@ -41,6 +42,7 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
     with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
         folded = fold(model)
         units = {unit.name: unit for group in folded for unit in group.units}
+        note_densities(units, model.check)
         check_room(model, dtype.itemsize, memory_limit, units)
         lowered_units = {name: lowered(unit, units, dtype, chip, model) for name, unit in units.items()}
     groups = tuple(

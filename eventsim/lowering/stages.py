@@ -1,5 +1,6 @@
 """Stages: a unit in the numbers of one run, laid out for the kernels."""
 
+from dataclasses import replace
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -124,13 +125,24 @@ def _synapses(path, shape, context):
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:
         weight = numbers.weight(path.weight)
-    method = layout.method(path, weight, shape, lanes, source.is_image)
+    read = layout.ReadTrain(source.is_image, source.max_level, source.signed, source.density)
+    method = layout.method(path, weight, shape, lanes, read)
+    synapses = _laid_out(path, weight, shape, context, method)
+    if method != "slide_tables":
+        return synapses
+    by_events = layout.method(path, weight, shape, lanes, read._replace(density=None))
+    return replace(synapses, by_events=_laid_out(path, weight, shape, context, by_events))
+
+
+def _laid_out(path, weight, shape, context, method):
+    """Return a path of synapses as its kernel wants it. weight: in the run's type."""
+    (_, numbers, lanes), source = context, context.units[path.unit]
     rows = layout.weight_rows(weight, path.n_groups, lanes, method)
     if method == "masked":
         rows = rows._replace(values=rows.values.astype(numbers.dtype))
     geometry = layout.geometry(path, shape, weight.shape[2:], rows, (source.n_bits, source.signed))
     return Synapses(path.unit, path.delay, method, rows.values, rows.ranges, geometry,
-                    layout.fan_out(weight, path, shape, path.n_groups), _attention(path, numbers))
+                    layout.fan_out(weight, path, shape, path.n_groups), _attention(path, numbers), source.density)
 
 
 def _attention(path, numbers):

@@ -26,6 +26,7 @@ class Unit:
     masks: of a "delay", bool (C, H, W) per train: the neurons that it delays.
     gain: float64 (C, H, W), the part of a layer's input gain that could not be folded, or None.
     drive: float64 (C, H, W), what is added to the membrane past the input, or None.
+    density: share of the bits that it sends on the model's check samples, or None where nobody knows.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Unit:
     masks: List[np.ndarray] = field(default_factory=list)
     gain: Optional[np.ndarray] = None
     drive: Optional[np.ndarray] = None
+    density: Optional[float] = None
 
     @property
     def is_image(self) -> bool:

@@ -3,7 +3,7 @@
 from eventsim.arguments import instance_of
 from eventsim.model.describing import describe, is_default, plain
 from eventsim.model.network import Model
-from eventsim.text import aligned_table, inflected, many, printable, quantity, wrapped
+from eventsim.text import aligned_table, inflected, many, NONE, printable, quantity, wrapped
 
 WIDTH = 100  # of running text, where no terminal says it
 
@@ -42,8 +42,8 @@ def kernels_text(kernels, width=None) -> str:
     """Return `lowering.kernels_of` as text for people. Where the reasons do not fit beside the rest, they stand
     below."""
     rows = [(each["layer"], each["source"], each["kernel"], f"{each['tiles']} x {each['lanes']}", each["weights"],
-             each["why"]) for each in kernels]
-    columns = ("layer", "reads", "kernel", "channels", "weights", "why")
+             NONE if each["density"] is None else f"{each['density']:.3f}", each["why"]) for each in kernels]
+    columns = ("layer", "reads", "kernel", "channels", "weights", "density", "why")
     if width is None:
         return aligned_table(columns, rows, left=("why",))
     reasons = dict.fromkeys((row[2], row[-1]) for row in rows)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from exact_cases import with_settings
+from exact_cases import claimed_dense, with_settings
 from hypothesis import HealthCheck, given, settings
 from networks import (
-    NARROW_CHIPS, chain, chip_models, chip_runs, every_node_models, random_chip_run, run_near_int32, runs,
+    NARROW_CHIPS, chain, chip_models, chip_runs, every_node_models, random_chip_run, random_run, run_near_int32,
+    runs,
 )
 from reference_equality import ALL, assert_equal_to_reference, INTEGERS
 from small_networks import chain as small_chain, conv, small_networks
@@ -13,6 +14,7 @@ from small_networks import chain as small_chain, conv, small_networks
 import reference
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import RunError, UnsupportedError
+from eventsim.lowering import layout
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
@@ -68,6 +70,78 @@ def test_every_way_of_adding(case, signed, precision):
     assert path.method in (in_int8 if precision == "int8" else (method,))
     x = rng.integers(-3 if signed else 0, 4, (3, 3, n_in, 6, 7)) * (rng.random((3, 3, n_in, 6, 7)) < 0.4)
     assert_equal_to_reference(model, x, precision)
+
+
+# (inputs, outputs, kernel, padding), all three columns wide: parts of words, words, tiles of 16, 32 and 64 channels
+DENSE = [(9, 5, (3, 3), (1, 1)), (22, 40, (1, 3), (0, 1)), (64, 20, (3, 3), (1, 1)), (65, 33, (3, 3), (0, 0)),
+         (131, 3, (2, 3), (1, 3)), (16, 130, (5, 3), (2, 2)), (30, 64, (3, 3), (4, 5))]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("signed", (False, True))
+@pytest.mark.parametrize("case", range(len(DENSE)))
+def test_dense_spikes(case, signed, precision):
+    """Tables of sums of the channels, where the check samples say so and the run counts in integers."""
+    n_in, n_out, kernel, padding = DENSE[case]
+    rng = np.random.default_rng(case)
+    bits = 2 if n_in * kernel[0] < 60 else 1  # 16 bits hold the sums
+    nodes = {"in": Input((n_in, 5, 6), bits=bits, signed=signed),
+             "conv": Conv2d(rng.normal(0, 1, (n_out, n_in, *kernel)) / np.sqrt(n_in), rng.normal(0, 0.3, n_out),
+                            padding=padding),
+             "fire": Neuron(0.5, bits=2, quantum=0.75, leak=0.8)}
+    model = claimed_dense(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=3))
+    [path] = Simulator(model, precision).program.stages["fire"].paths
+    assert (path.method == "slide_tables") == (precision == "int8"), path.method
+    most = 2**bits - 1
+    x = rng.integers(-most if signed else 0, most + 1, (3, 3, n_in, 5, 6)) * (rng.random((3, 3, n_in, 5, 6)) < 0.7)
+    x[1, 1], x[2] = 0, most  # a step without a spike, and a sample of nothing else
+    assert_equal_to_reference(model, x, precision)
+
+
+@pytest.mark.parametrize("precision", ("float32", "int8", "fixed"))
+def test_claims_of_density_change_no_result(precision, monkeypatch):
+    """Random networks with a check that says that all is dense, true or not; floats run the same kernels. Small
+    windows, too, are taken for large ones."""
+    monkeypatch.setattr(layout, "fits_window", lambda *_: False)
+    looked_up_paths = 0
+    for seed in range(300):
+        model, x, steps = random_run(seed, real=False)
+        chip = CHIPS[seed % len(CHIPS)] if precision == "fixed" else None
+        claimed, plain = claimed_dense(model), Model(model.nodes, model.edges, model.timesteps)
+        try:
+            found, expected = Simulator(claimed, precision, chip=chip), Simulator(plain, precision, chip=chip)
+        except UnsupportedError:
+            continue
+        methods = [path.method for layer in found.program.layers for path in getattr(layer, "synapses", ())]
+        looked_up_paths += methods.count("slide_tables")
+        assert found.program.fingerprint == expected.program.fingerprint
+        try:
+            recording = expected.run(x, steps, ALL)
+        except RunError:
+            continue
+        again = found.run(x, steps, ALL)
+        assert_same_recordings(again, recording)
+    assert (looked_up_paths > 8) == (precision != "float32")
+
+
+def assert_same_recordings(found, expected):
+    np.testing.assert_array_equal(found.outputs, expected.outputs)
+    for name in expected.spikes:
+        np.testing.assert_array_equal(found.levels(name), expected.levels(name), name)
+    for kind in ("currents", "potentials", "residuals"):
+        for name, trace in expected.traces[kind].items():
+            np.testing.assert_array_equal(found.traces[kind][name], trace, f"{kind} of {name}")
+    assert found.counts.totals() == expected.counts.totals()
+
+
+def test_sums_that_16_bits_do_not_hold_are_not_looked_up():
+    """127 times 3 levels times 88 inputs."""
+    for n_in, holds in ((28, True), (29, False)):
+        nodes = {"in": Input((n_in, 2, 6), bits=2), "conv": Conv2d(np.ones((2, n_in, 1, 3))), "fire": Neuron(1.0)}
+        model = claimed_dense(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=2))
+        [path] = Simulator(model, "int8").program.stages["fire"].paths
+        assert (path.method == "slide_tables") == holds
+        assert_equal_to_reference(model, np.full((1, 2, n_in, 2, 6), 3), "int8")
 
 
 # (inputs, outputs, kernel, stride, padding, dilation, map): eight columns are read at once

@@ -117,6 +117,7 @@ def test_row_functions_only_add():
 ADD_ROW = "x = x + load(weight, (base + np.int64(load_one(index, i))) * lanes, zero)"
 ADD_NEAR_ROW = "x = x + load(weight, (base + np.int64(load_one(index, e))) * lanes, zero)"
 ADD_PART = "y1 = y1 + load(weight, (table + np.int64(w1 & mask)) * lanes, y1)"
+ADD_SUM = "middle = middle + load(weight, o + lanes, middle)"
 DOUBLED = "x0, x1, x2, x3 = (x0 + x0, x1 + x1, x2 + x2, x3 + x3)"
 END = "store(sums, (o + o3) * lanes, x3)"
 ADD_LEFT = "left = left + load(weight, o + 2 * lanes, none)"
@@ -136,6 +137,9 @@ MUTATIONS = {
     "a column of pairs": ("slide_pair_rows", "words_1 = words_1 + word",
                           "words_1 = words_1 + scaled(word, words_2)"),
     "in place": ("slide_pair_rows", "words_0 = words_0 + word", "words_0 *= word"),
+    "a part of a column": ("_add_parts", ADD_SUM, ADD_SUM.replace("load(weight", "part * load(weight")),
+    "a column of sums doubled by a product": ("_add_half", "before = before + before", "before = 2 * before"),
+    "the end of a column of sums": ("_add_half", "store(halves, k, before - x)", "store(halves, k, before * x)"),
     "a part of a window": ("_sum_of_parts", ADD_PART, ADD_PART + " * lanes"),
     "a plane of a window": ("window_rows", DOUBLED, DOUBLED.replace("x0 + x0", "x0 * splat(2, x0)")),
     "a plane of a window by a number": ("window_rows", DOUBLED, DOUBLED.replace("x3 + x3", "x3 * 2")),
@@ -199,7 +203,7 @@ def test_the_table_of_layouts_names_every_row_function():
     table = ast.get_docstring(KERNELS["arguments.py"]).partition("Layouts")[2]
     reading = {name for name, n in functions(KERNELS).items()
                if name.endswith("_rows") and "weight" in [a.arg for a in n.args.args]}
-    assert len(reading) == 8
+    assert len(reading) == 9
     assert {name for name in reading if f"`{name}`" not in table} == set()
 
 

@@ -34,7 +34,7 @@ RUNS = tuple(f"{name} {precision}" for name, precision in CASES if (name, precis
 FEWER = tuple(
     run for run in RUNS
     if run.split()[0] in ("recurrent", "options", "words", "real") and "float64" not in run
-    or run in ("options float64", "maxima float32", "slides int8", f"{ON_CHIP[0]} fixed")
+    or run in ("options float64", "maxima float32", "slides int8", "dense int8", f"{ON_CHIP[0]} fixed")
 )
 ALLOWED = {"SSE2": {"xmm"}, "AVX2": {"xmm", "ymm"}}
 
@@ -67,11 +67,11 @@ def registers():
     """Kernel -> kinds of vector registers in the assembly of all its specialisations."""
     from numba.core.dispatcher import Dispatcher
 
-    from eventsim.kernels import firing, firing_by_step, gathering, gathering_int8, pooling
+    from eventsim.kernels import firing, firing_by_step, gathering, gathering_int8, looking_up, pooling
     from eventsim.kernels.compiling import by_address
 
     found = {}
-    for module in (firing, firing_by_step, gathering, gathering_int8, pooling):
+    for module in (firing, firing_by_step, gathering, gathering_int8, looking_up, pooling):
         for name, thing in vars(module).items():
             if isinstance(thing, Dispatcher) and not thing.targetoptions.get("forceinline"):
                 text = "\n".join(by_address(thing).inspect_asm().values())
@@ -140,8 +140,8 @@ def test_same_bits(limited, target):
 @pytest.mark.parametrize("target", TARGETS)
 def test_registers_are_limited(limited, target):
     found = _given(limited, target)["registers"]
-    assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "window_rows", "masked_rows", "real_rows",
-            "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step",
+    assert {"gather_rows", "pair_rows", "slide_rows", "slide_pair_rows", "slide_table_rows", "window_rows",
+            "masked_rows", "real_rows", "pooled_rows", "fire_traced", "fire_untraced", "fire_softly", "fire_by_step",
             "fire_once"} <= found.keys()
     for kernel, kinds in found.items():
         assert set(kinds) <= ALLOWED[target], kernel

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from eventsim import (
-    Add, AvgPool, BatchNorm, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout,
+    Add, AvgPool, BatchNorm, Check, Conv1d, Conv2d, Delay, Dense, Flatten, Input, MaxPool, Model, Neuron, Readout,
     Restimulation, SigmaDelta, Simulator, SumPool,
 )
 from eventsim.engine import simulator as simulator_module
@@ -253,13 +253,31 @@ def slides():
     return Model(nodes, _chain(nodes), STEPS)
 
 
+def dense():
+    """`slides`, whose spikes its check says are dense."""
+    return claimed_dense(slides())
+
+
+def claimed_dense(model):
+    """A model with a check that says that each bit of its input and of its neurons is set at every step."""
+    node, counts = model.nodes[model.input], {}
+    for name, neuron in model.nodes.items():
+        if getattr(neuron, "sends", "") == "levels":
+            n_levels = 2 ** (neuron.n_bits + 1) - 1 if neuron.signed else 2**neuron.n_bits
+            counts[name] = np.zeros((1, 1, n_levels), int)
+            counts[name][..., -1] = np.prod(model.shapes[name])
+    x = np.full((1, *node.shape), 2**node.bits - 1)
+    check = Check(x, np.zeros((1, np.prod(model.shapes[model.output], dtype=int))), counts)
+    return Model(model.nodes, model.edges, model.timesteps, check=check, chip=model.chip)
+
+
 def _chain(nodes):
     names = list(nodes)
     return list(zip(names, names[1:]))
 
 
 MODELS = {f.__name__: f for f in (
-    recurrent, options, still, restimulated, real, words, currents, changes, maxima, slides)}
+    recurrent, options, still, restimulated, real, words, currents, changes, maxima, slides, dense)}
 ON_CHIP = ("options", "currents", "changes")
 
 
@@ -318,5 +336,5 @@ def everything(recording):
     return steps, end
 
 
-CASES = [(name, precision) for name in MODELS for precision in PRECISIONS]
+CASES = [(name, precision) for name in MODELS for precision in PRECISIONS if name != "dense" or precision == "int8"]
 CASES += [(name, "fixed") for name in ON_CHIP]
