@@ -15,7 +15,9 @@ def note_densities(units: Dict[str, Unit], check: Optional[Check]) -> None:
         return
     for unit in units.values():
         if unit.kind == "input" and not unit.real:
-            unit.density = _of_levels(unit, *np.unique(check.x.astype(np.int64), return_counts=True))
+            levels = check.x.astype(np.int64).clip(-unit.max_level, unit.max_level)  # a file may hold any
+            counts = np.bincount(np.abs(levels).ravel())
+            unit.density = _of_levels(unit, np.arange(len(counts)), counts)
         elif unit.name in check.level_counts:
             counts = check.level_counts[unit.name].sum(axis=(0, 1))
             unit.density = _of_levels(unit, np.arange(len(counts)) - unit.max_level * unit.signed, counts)

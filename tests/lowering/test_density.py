@@ -51,6 +51,16 @@ def test_of_an_input():
     assert densities(model, Check(x, np.zeros((1, 32))))["in"] == pytest.approx((2 * 16 + 16) / (64 * 4))
 
 
+@pytest.mark.parametrize("dtype", ("i1", "i2", "i8", "u1", "u8", "f8"))
+def test_of_an_input_whose_check_holds_what_no_level_is(dtype):
+    """The run refuses it; nothing of its size is allocated before."""
+    model = network()
+    limits = np.finfo(dtype) if dtype[0] == "f" else np.iinfo(dtype)
+    for value in (limits.min, limits.max):
+        check = Check(np.full((1, *SHAPE), value, dtype), np.zeros((1, 32)))
+        assert densities(model, check)["in"] in (0, 1)
+
+
 def test_of_what_moves_spikes():
     model = network(Delay(1), Flatten())
     found = densities(model, check_of(model, {"n": [24, 8]}))
