@@ -7,6 +7,8 @@ import numpy as np
 from eventsim.lowering.units import Unit
 from eventsim.model.check import Check
 
+MOST_LEVELS = 1 << 20  # of an input that are looked at, but a sample at least
+
 
 def note_densities(units: Dict[str, Unit], check: Optional[Check]) -> None:
     """Set the density of units: of the input; of layers, whose levels were counted; of what moves their spikes;
@@ -15,14 +17,20 @@ def note_densities(units: Dict[str, Unit], check: Optional[Check]) -> None:
         return
     for unit in units.values():
         if unit.kind == "input" and not unit.real:
-            levels = check.x.astype(np.int64).clip(-unit.max_level, unit.max_level)  # a file may hold any
-            counts = np.bincount(np.abs(levels).ravel())
+            counts = np.bincount(_levels_of(check.x, unit.max_level))
             unit.density = _of_levels(unit, np.arange(len(counts)), counts)
         elif unit.name in check.level_counts:
             counts = check.level_counts[unit.name].sum(axis=(0, 1))
             unit.density = _of_levels(unit, np.arange(len(counts)) - unit.max_level * unit.signed, counts)
         elif unit.kind in ("max", "concat", "delay", "flatten"):
             unit.density = _of_trains(unit, units)
+
+
+def _levels_of(x, largest):
+    """Return the sizes of the levels of some of the samples, spread over all; a file may hold any number."""
+    n_samples = max(MOST_LEVELS // x[0].size, 1)
+    some = x[:: -(-len(x) // n_samples)]
+    return np.abs(some.astype(np.int64).clip(-largest, largest)).ravel()
 
 
 def _of_levels(unit, levels, counts):

@@ -20,7 +20,8 @@ MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in 
 MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 CHANNELS_AT_ONCE = 4  # looked up in tables of sums of dense spikes; those of five leave the second-level cache
-DENSE = {64: 0.4, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on they are faster than events
+DENSE = {64: 0.45, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on they are faster than events
+MOST_TABLE_BYTES = 1280 << 10  # of a tile: of one that no second-level cache holds, they take twice as long
 
 
 # Why a path runs as it does, by `program.Synapses.method`
@@ -143,7 +144,7 @@ def method(path, weight, out_shape, lanes, read):
     if by_shape:
         return by_shape
     slides = can_slide(path, weight.shape, out_shape)
-    if slides and weight.dtype.kind == "i" and (read.density or 0) >= DENSE[lanes] and _all_sums_fit(weight, read):
+    if weight.dtype.kind == "i" and tables_size(path, out_shape, lanes, read) and _all_sums_fit(weight, read):
         return "slide_tables"
     if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
                    else _sums_fit(weight) and _rows_are_near(weight, lanes)):
@@ -168,6 +169,16 @@ def _sums_fit(weight):
     """Return whether 16 bits hold the sum of any of an output's weights."""
     wide, axes = weight.astype(np.int64), (1, 2, 3)
     return bool((wide.clip(0).sum(axes) <= 32767).all() and (wide.clip(None, 0).sum(axes) >= -32768).all())
+
+
+def tables_size(path, out_shape, lanes, read) -> int:
+    """Return the number of sums in tables of the channels, where these are faster than events; else 0."""
+    n_out, channels, height, width = path.weight.shape
+    if not can_slide(path, path.weight.shape, out_shape) or (read.density or 0) < DENSE[lanes]:
+        return 0
+    parts = channel_parts(channels)
+    of_tile = height * (parts.number << parts.bits) * width * lanes
+    return 0 if 2 * of_tile > MOST_TABLE_BYTES else of_tile * (_padded(n_out, lanes) // lanes)
 
 
 def _all_sums_fit(weight, read):
@@ -239,7 +250,7 @@ def weight_rows(weight, groups, lanes, kernel):
     if kernel in ("slide", "slide_pairs", "slide_tables"):
         rows = rows.transpose(0, 1, 3, 2, 4)
     if kernel == "slide_tables":
-        return Rows(aligned_array(_slide_tables(rows)), ranges, rows_per_tap, lanes, channel_parts(n_in))
+        return Rows(_slide_tables(rows), ranges, rows_per_tap, lanes, channel_parts(n_in))
     if kernel in ("pairs", "slide_pairs"):
         rows = _paired(rows, lanes)
     if kernel == "slide" and rows.dtype.kind == "i":
@@ -299,18 +310,17 @@ def channel_parts(channels) -> Parts:
 
 
 def _slide_tables(rows):
-    """Return the sums of all subsets of each part's channels, modulo 2^16, int16 (tiles, kernel rows, parts,
-    2^bits, kernel columns, lanes). rows: (tiles, kernel rows, channels, kernel columns, lanes)."""
+    """Return the sums of all subsets of each part's channels, modulo 2^16, aligned flat int16 of (tiles, kernel
+    rows, parts, 2^bits, kernel columns, lanes). rows: (tiles, kernel rows, channels, kernel columns, lanes)."""
     tiles, height, channels, width, lanes = rows.shape
     parts = channel_parts(channels)
-    padded = np.zeros((tiles, height, parts.number * parts.bits, width, lanes), np.int16)
-    padded[:, :, :channels] = rows
-    by_part = padded.reshape(tiles, height, parts.number, parts.bits, width, lanes)
-    tables = np.zeros((tiles, height, parts.number, 1 << parts.bits, width, lanes), np.int16)
-    for bit in range(parts.bits):
+    flat = aligned_zeros(tiles * height * (parts.number << parts.bits) * width * lanes, np.int16)
+    tables = flat.reshape(tiles, height, parts.number, 1 << parts.bits, width, lanes)
+    for channel in range(channels):
+        part, bit = divmod(channel, parts.bits)
         having = np.flatnonzero(np.arange(1 << parts.bits) >> bit & 1)
-        tables[:, :, :, having] += by_part[:, :, :, bit, None]
-    return tables
+        tables[:, :, part, having] += rows[:, :, channel, None]
+    return flat
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):
@@ -334,11 +344,17 @@ def _paired(rows, lanes):
 def aligned_array(array, boundary=64):
     """Return a flat C-contiguous copy that starts at a multiple of `boundary` bytes."""
     flat = np.ascontiguousarray(array).reshape(-1)
-    buffer = np.empty(flat.nbytes + boundary, np.uint8)
-    start = -buffer.ctypes.data % boundary
-    out = buffer[start : start + flat.nbytes].view(flat.dtype)
+    out = aligned_zeros(flat.size, flat.dtype, boundary)
     out[:] = flat
     return out
+
+
+def aligned_zeros(size, dtype, boundary=64):
+    """Return a flat array of zeros that starts at a multiple of `boundary` bytes."""
+    n_bytes = size * np.dtype(dtype).itemsize
+    buffer = np.zeros(n_bytes + boundary, np.uint8)
+    start = -buffer.ctypes.data % boundary
+    return buffer[start : start + n_bytes].view(dtype)
 
 
 def fan_out(weight, path, out_shape, groups):

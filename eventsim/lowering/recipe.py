@@ -38,12 +38,13 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
                          "'fixed' with a chip")
     dtype = np.dtype(np.int32 if precision in ("int8", "fixed") else precision)
     _check_delays(model, chip)
-    check_room(model, dtype.itemsize, memory_limit)
+    check_room(model, dtype, memory_limit)
     with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
         folded = fold(model)
         units = {unit.name: unit for group in folded for unit in group.units}
-        note_densities(units, model.check)
-        check_room(model, dtype.itemsize, memory_limit, units)
+        if dtype.kind == "i":  # the kernels of floats do not depend on it
+            note_densities(units, model.check)
+        check_room(model, dtype, memory_limit, units)
         lowered_units = {name: lowered(unit, units, dtype, chip, model) for name, unit in units.items()}
     groups = tuple(
         StageGroup(tuple(lowered_units[unit.name].stage for unit in group.units), group.recurrent)

@@ -13,7 +13,7 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.layout import laid_out_size, lanes_of
+from eventsim.lowering.layout import laid_out_size, lanes_of, ReadTrain, tables_size
 from eventsim.lowering.linear import map_shape
 from eventsim.lowering.units import Unit
 from eventsim.model.network import Model
@@ -45,11 +45,11 @@ def machine_memory() -> int:
     return n_bytes
 
 
-def check_room(model: Model, item: int, limit: Optional[int], units: Optional[Dict[str, Unit]] = None) -> None:
+def check_room(model: Model, dtype, limit: Optional[int], units: Optional[Dict[str, Unit]] = None) -> None:
     """Raise UnsupportedError, naming the node that needs most and its size, where a model needs more memory than
-    `limit` bytes. item: bytes of a membrane. limit: None: three quarters of what the machine has. units: name ->
+    `limit` bytes. dtype: of membranes. limit: None: three quarters of what the machine has. units: name ->
     Unit, what the model is folded into, once it is: what its weights are laid out in is counted, too."""
-    needs = [*needs_of(model, item), *layouts_of(units or {}, item)]
+    needs = [*needs_of(model, dtype.itemsize), *layouts_of(units or {}, dtype)]
     total = sum(need.n_bytes for need in needs)
     limit = int(SHARE * machine_memory()) if limit is None else limit
     if total > limit:
@@ -103,21 +103,35 @@ def _need_of_node(model, name, item):
     return Need(label, _neurons(model, name), _plane_bytes(shape))
 
 
-def layouts_of(units: Dict[str, Unit], item: int) -> List[Need]:
+def layouts_of(units: Dict[str, Unit], dtype) -> List[Need]:
     """Return what weights take that are laid out in several times as many numbers: in tables of the sums of small
-    windows, and in tiles that several groups of channels share. units: name -> Unit. item: bytes of a membrane."""
+    windows, or of a few channels, and in tiles that several groups of channels share. units: name -> Unit. dtype:
+    of membranes."""
     needs = []
     for unit in units.values():
-        lanes = lanes_of(unit, np.dtype(f"f{item}"))  # of int8 there are as many or more, but its rows are smaller
         for path in unit.synapses:
             if path.weight is None:
                 continue
-            size, laid_out = path.weight.size, laid_out_size(path, lanes, units[path.unit].is_image)
-            if laid_out > size:
+            laid_out, n_bytes = _laid_out(path, unit, units[path.unit], dtype)
+            if n_bytes:
                 needs.append(Need(
-                    unit.label, f"{all_digits(size)} weights before it, laid out for kernels as "
-                    f"{all_digits(laid_out)} numbers,", 2 * item * (laid_out - size), "use fewer channels"))
+                    unit.label, f"{all_digits(path.weight.size)} weights before it, laid out for kernels as "
+                    f"{all_digits(laid_out)} numbers,", n_bytes, "use fewer channels"))
     return needs
+
+
+def _laid_out(path, unit, source, dtype):
+    """Return (numbers, bytes beyond those of the weights) that a path's weights are laid out in. Integers take at
+    most as many bytes as floats, beside tables that only they have."""
+    lanes = lanes_of(unit, np.dtype(f"f{dtype.itemsize}"))
+    laid_out = laid_out_size(path, lanes, source.is_image)
+    if laid_out > path.weight.size:
+        return laid_out, 2 * dtype.itemsize * (laid_out - path.weight.size)
+    if dtype.kind != "i":
+        return laid_out, 0
+    read = ReadTrain(source.is_image, source.max_level, source.signed, source.density)
+    sums = tables_size(path, unit.shape, lanes_of(unit, np.dtype(np.int8)), read)
+    return sums, 2 * sums
 
 
 def _neurons(model, name):

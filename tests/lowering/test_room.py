@@ -14,13 +14,15 @@ from command import DATA, MODEL, assert_one_line
 
 import eventsim
 from eventsim import (
-    AvgPool, Conv2d, Delay, Dense, Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Readout,
+    AvgPool, Check, Conv2d, Delay, Dense, Flatten, FormatError, Input, MaxPool, Model, ModelError, Neuron, Readout,
     Simulator,
     UnsupportedError,
 )
 from eventsim.cli import main
 from eventsim.formats.nir import graph as nir_graph
 from eventsim.lowering import firing, room
+from eventsim.lowering.density import note_densities
+from eventsim.lowering.folding import fold
 from eventsim.lowering.linear import Path, compose, composed_size
 from eventsim.model.describing import describe
 
@@ -287,3 +289,32 @@ def test_many_neurons_with_few_thresholds_take_little_time(bits, rectify, monkey
     expected = Simulator(few).program.stages["fire"].update.thresholds.reshape(bits, -1)[:, :6]
     assert np.array_equal(found, np.tile(expected, n // 6))
     Simulator(model, "int8")  # scales of channels, too
+
+
+def test_tables_of_dense_spikes_are_counted():
+    """Those of integers only: eight bytes for each weight."""
+    channels = 256
+    nodes = {"in": Input((channels, 4, 4)),
+             "conv": Conv2d(np.random.default_rng(0).normal(0, 0.1, (channels, channels, 3, 3)), padding=1),
+             "n": Neuron(1.0)}
+    check = Check(np.ones((1, channels, 4, 4), int), np.zeros((1, channels * 16)))
+    claimed, plain = (Model(nodes, [("in", "conv"), ("conv", "n")], timesteps=1, check=c) for c in (check, None))
+    limits = {}
+    for model in (claimed, plain):
+        low, high = 1, 1 << 30
+        while high - low > 1000:
+            middle = (low + high) // 2
+            try:
+                room.check_room(model, np.dtype(np.int32), middle, folded(model))
+                high = middle
+            except UnsupportedError:
+                low = middle
+        limits[model is claimed] = high
+    assert limits[True] - limits[False] == pytest.approx(8 * channels**2 * 9, rel=0.01)
+
+
+def folded(model):
+    """What a model is folded into, by name, with its densities."""
+    units = {unit.name: unit for group in fold(model) for unit in group.units}
+    note_densities(units, model.check)
+    return units
