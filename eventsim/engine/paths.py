@@ -150,6 +150,9 @@ def _add_rows(binding, ready, path, span, ends, maps):
     if ends:
         still = all(_stands_still(binding, synapses) for synapses in synapses_of((path,)))
         ending = _ending(ready, maps, binding.traced(layer.name), read.steps == span.steps and not still)
+    if ending is firing.fire_softly and layer.lanes >= 32 and binding.program.dtype.itemsize == 4:
+        # a membrane waits for its step before: two of them at a time take half as long
+        maps = maps._replace(masks=maps.masks.view(np.uint32))
     calls.append(KernelCall(ending, (sums, int(read.steps == 1), ready.update, maps, geometry)))
     binding.tape.rows(geometry, n, *calls)
 

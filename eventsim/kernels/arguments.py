@@ -191,7 +191,7 @@ class Maps(NamedTuple):
     pending: np.ndarray  # amount still to subtract (reset_delay); what SigmaDelta has sent; Alpha's inhibition
     waiting: np.ndarray  # int32 steps of refractoriness left
     current: np.ndarray
-    masks: np.ndarray  # uint16, whatever the lanes of a tile are
+    masks: np.ndarray  # uint16, whatever the lanes of a tile are, or uint32
     currents: np.ndarray  # F like current; so potentials and residuals
     potentials: np.ndarray
     residuals: np.ndarray
