@@ -33,7 +33,7 @@ _HOMES = {
     "open_run": "runs.file", "save_run": "runs.file", "Run": "runs.file",
     "Spikes": "spikes", "Counts": "statistics.counts", "Statistics": "statistics.result", "to_neo": "runs.neo",
     "compare": "comparison.divergence", "Comparison": "comparison.result",
-    "Divergence": "comparison.result", "Trace": "comparison.traces",
+    "Divergence": "comparison.result", "Trace": "comparison.traces", "open_trace": "comparison.traces",
     "load": "formats", "save": "formats",
     "EventsimError": "errors", "EventsimWarning": "errors", "ModelError": "errors", "FormatError": "errors",
     "DataError": "errors", "UnsupportedError": "errors", "MissingPackageError": "errors", "RunError": "errors",

@@ -158,7 +158,9 @@ class Rounding:
     scale: smallest and largest number of integer steps per membrane unit (D / quantum). weight_bits: 8 or 16.
     n_weights: synaptic weights; n_zeroed: those that became 0; n_clipped: those that a chip cuts off; n_left:
     those that are not 0. weight_error: largest absolute rounding error of a weight, in units of the membrane.
-    constants: name -> ConstantChange of those constants that became other numbers, see `lowering.changes`.
+    constants: name -> ConstantChange of those constants that became other numbers, see `lowering.changes`. later:
+    name -> (steps, ConstantChange) of those that are other numbers in runs of so many steps or more, though not in
+    the model's.
     """
 
     scale: Tuple[float, float]
@@ -169,6 +171,12 @@ class Rounding:
     weight_error: float
     n_left: int
     constants: Dict[str, ConstantChange] = field(default_factory=dict)
+    later: Dict[str, Tuple[int, ConstantChange]] = field(default_factory=dict)
+
+    def changed_in(self, steps) -> Dict[str, ConstantChange]:
+        """Return name -> ConstantChange of the constants that are other numbers in a run of so many steps."""
+        later = {name: change for name, (first, change) in self.later.items() if first <= steps}
+        return {**self.constants, **later}
 
 
 @dataclass(frozen=True)

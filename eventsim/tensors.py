@@ -75,4 +75,16 @@ def pairs_of(loader):
             received = "a dict" if isinstance(batch, dict) else f"{len(parts)} parts"
             raise DataError(f"a batch of the loader is {received}, expected x or (x, y); give a collate_fn that "
                             "makes them")
-        yield as_array(parts[0]), as_array(parts[1]) if len(parts) == 2 else None
+        x, y = as_array(parts[0]), as_array(parts[1]) if len(parts) == 2 else None
+        refuse_steps_first(x, y, "a batch of the loader")
+        yield x, y
+
+
+def refuse_steps_first(x, y, what) -> None:
+    """Raise DataError where the labels of samples show that their steps come first, (T, N, ...), as snnTorch and
+    SpikingJelly have them. x: an array. y: an array, a list, or anything else, of which nothing is known. what:
+    names them in the message."""
+    n_axes = 1 if isinstance(y, (list, tuple)) else getattr(y, "ndim", 0)
+    if n_axes == 1 and x.ndim > 1 and x.shape[0] != len(y) == x.shape[1]:
+        raise DataError(f"{what} has x of shape {x.shape} with {len(y)} labels, so that steps come first, (T, N, "
+                        "...): give x.swapaxes(0, 1)")

@@ -181,7 +181,8 @@ CASES = [
     (lambda: Chip("a", description=1), ModelError, "description is 1, expected text"),
     (lambda: Chip("a", signed_spikes=1), ModelError, "signed_spikes is 1, expected true or false"),
     (lambda: Chip("a", weight_bits=2, weight_step=2), ModelError,
-     "weight_step is 2, but a weight of 2 bits reaches only 0"),
+     "weight_step is 2, but a weight of 2 bits reaches only 1"),
+    (lambda: Chip("int8"), ModelError, "name is 'int8', which is a precision, expected another name for the chip"),
     (lambda: Chip("a", sum_bits=32), ModelError, "sum_bits is 32, which can only wrap"),
     (lambda: Chip("a", sum_bits=31), ModelError, "sum_bits is 31, expected a whole number from 2 to 30"),
     (lambda: Chip("a", sum_overflow="bounce"), ModelError, "sum_overflow is 'bounce', expected one of"),
@@ -214,6 +215,9 @@ CASES = [
      "a threshold is 2147483647 steps, expected less under a chip whose membranes wrap at 32 bits"),
     (lambda: _under(membrane_bits=4, membrane_overflow="error"), RunError,
      r"node 'a' \(Neuron\): the membrane left its 4 bits \d+ times .* chip 'chip' makes that an error"),
+    (lambda: _under(Neuron(reset="hard", v_reset=-9, resolution=16), membrane_bits=8), UnsupportedError,
+     "its v_reset is -144 in steps of the state, but membranes of 8 bits on chip 'chip' are from -128 to 127; "
+     "lower the resolution, or widen membrane_bits"),
     (lambda: _under(Neuron(resolution=64.0), 65535, 16, 1000.0, weight_bits=16),
      UnsupportedError, r"node 'a' \(Neuron\): one step can reach \d+, more than int32 holds"),
     (lambda: _under(Neuron(resolution=2.0**30), weight_bits=16, weight_shift=16), UnsupportedError,
@@ -324,6 +328,8 @@ CASES = [
     (lambda: Input((2,), "image", 9), ModelError, "bits is 9, expected a whole number from 1 to 8"),
     (lambda: Input((2,), mean=0.5), ModelError, "mean and std belong to encoding 'image', not 'spikes'"),
     (lambda: Input((2,), "real", std=2), ModelError, "mean and std belong to encoding 'image', not 'real'"),
+    (lambda: Input((2,), "real", scale=2), ModelError, "scale is 2, the value of a level, but encoding 'real' has "
+     "none: leave it out and give scaled numbers, or give levels to encoding 'image' or 'spikes'"),
     (lambda: Input((2,), "image", 8, signed=True), ModelError,
      "signed levels belong to encoding 'spikes', not 'image'"),
     (lambda: Input((2, 34, 34), signed=True, events=EventBins()), ModelError,
@@ -591,6 +597,8 @@ CASES = [
      "the model: reads events over 5 steps, but samples have no steps: a single frame is repeated only if asked "
      "for"),
     (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
+    (lambda: small().run([[1, 1]], state=small().run([[[1, 1]]], lengths=[1]).state), DataError,
+     "state is none to continue from: samples that have lengths of their own"),
     (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
      "state continues samples of one length; give state or lengths, not both"),
     (lambda: in_another_mode(processor.DENORMALS), RunError, "this thread flushes denormal numbers to zero"),

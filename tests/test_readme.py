@@ -124,6 +124,17 @@ def test_commands_that_need_more_are_real(block):
             assert words[:2] in (["pip", "install"], ["git", "bisect"]), line
 
 
+FIRST_DIGITS = (7, 2, 1, 0, 4, 1, 4, 9, 5, 9)  # of MNIST's test images; N-MNIST numbers its recordings as these
+
+
+def test_recordings_of_n_mnist_are_those_of_the_original():
+    named = [(page.name, digit, number) for page in PAGES
+             for digit, number in re.findall(r"N-MNIST/Test/(\d)/(\d+)\.bin", page.read_text())]
+    assert named
+    for page, digit, number in named:
+        assert len(number) == 5 and FIRST_DIGITS[int(number) - 1] == int(digit), (page, digit, number)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_sentences_are_real(page):
     text = " ".join(line for _, line in outside_blocks(page))

@@ -28,8 +28,8 @@ def parser():
                                   prog="eventsim", parser_class=Command)
     for command in (info, check, run, stream, diff, convert, stats, plot, report, bench, warmup):
         command.add_parser(commands)
-    for command in commands.choices.values():
-        command.siblings = commands.choices
+    for each in (top, *commands.choices.values()):
+        each.siblings = commands.choices
     group = top.add_argument_group("options")
     group.add_argument("--version", action="version", version=f"eventsim {__version__}", help="print the version")
     completion.add_completion(group)

@@ -1,6 +1,7 @@
 """What commands share: arguments, their types, loading a model, opening a run."""
 
 import argparse
+import math
 import os
 import re
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from eventsim.errors import FormatError, naming
 
 PRECISIONS = ("float32", "float64", "int8", "fixed")
 MOST_DIGITS = 18  # of whole numbers: they fit into 64 bits
+MOST_WORKERS, MOST_STEPS = 1024, 1 << 24
 
 
 # ---- types
@@ -33,6 +35,31 @@ def natural(text, what="from 0 on"):
     if len(text.lstrip("0")) > MOST_DIGITS:
         raise argparse.ArgumentTypeError(f"{text[:MOST_DIGITS]!r}... has more than {MOST_DIGITS} digits")
     return int(text)
+
+
+def up_to(most):
+    """Return the type of an option: a whole number from 1 to `most`."""
+    def number(text):
+        value = positive(text)
+        if value > most:
+            raise argparse.ArgumentTypeError(f"is {text}, expected a whole number from 1 to {most}")
+        return value
+
+    return number
+
+
+def real(expected, holds):
+    """Return the type of an option: a finite number for which holds(number). expected: what messages call it."""
+    def number(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and holds(value)):
+            raise argparse.ArgumentTypeError(f"is {text!r}, expected {expected}")
+        return value
+
+    return number
 
 
 def size(text):
@@ -104,13 +131,14 @@ def add_output(group):
     return group
 
 
-def add_options(command, group, own=()):
+def add_options(command, group, own=(), more=()):
     """Add a flag for every option of `formats.options()` to a command that takes MODEL, when it is chosen. own:
-    names of flags that the command has itself, such as --timesteps of a run. The help shows those of the file that
-    is named, and --help-formats all. group: what that is added to."""
-    declare = partial(_add_options, own=own)
-    command.late.append(declare)
-    group.add_argument("--help-formats", action=ShowOptions, const=declare,
+    names of flags that the command has itself, such as --timesteps of a run. more: functions that declare other
+    options of such files, as those of `Command.late`. The help shows those of the file that is named, and
+    --help-formats all. group: what that is added to."""
+    declares = (partial(_add_options, own=own), *more)
+    command.late += declares
+    group.add_argument("--help-formats", action=ShowOptions, const=declares,
                        help="print the options of NIR and lava-dl files")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from eventsim.cli.arguments import (
     add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision, load_model,
-    output_group, positive, simulator_of,
+    MOST_STEPS, output_group, positive, simulator_of, up_to,
 )
 from eventsim.cli.data_arguments import say_notes
 from eventsim.cli.screen import Screen, warnings_by, width
@@ -36,7 +36,8 @@ def add_parser(commands):
                        help=f"samples of a round (default {SAMPLES})")
     group.add_argument("--rounds", type=positive, default=5, metavar="N",
                        help="rounds, of which the fastest counts (default 5)")
-    group.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: the data's or model's")
+    group.add_argument("--timesteps", type=up_to(MOST_STEPS), metavar="T",
+                       help="steps; default: the data's or model's")
     add_precision(group)
     add_chip(group)
     add_memory_limit(group)

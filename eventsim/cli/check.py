@@ -3,7 +3,7 @@
 from eventsim.cli.arguments import (
     add_memory_limit, add_model, add_options, add_output, load_model, output_group,
 )
-from eventsim.cli.screen import print_line, print_marked, Screen, tell, warnings_by, width
+from eventsim.cli.screen import print_line, print_marked, Screen, warnings_by, width
 from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
@@ -38,7 +38,7 @@ def run_check(arguments):
     screen = Screen(arguments)
     model = load_model(arguments.model, arguments, screen.note)
     if model.check is None:
-        tell(f"{arguments.model}: nothing to check: the file has no check group")
+        screen.note(f"{arguments.model}: nothing to check: the file has no check group")
         if arguments.json:
             print(json_text({"model": arguments.model, "passed": None, "samples": 0, "checks": [],
                              "notes": screen.notes}))

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from eventsim.cli.arguments import add_flag, add_options, add_output, load_model, output_group
-from eventsim.cli.screen import width
+from eventsim.cli.screen import Screen, warnings_by, width
 from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, wrapped
 
@@ -22,8 +22,7 @@ def add_parser(commands):
     group.add_argument("out", metavar="OUT", help="file to write: .h5 or .nir")
     output = output_group(convert)
     add_output(output)
-    convert.late.append(_add_write_options)
-    add_options(convert, output)
+    add_options(convert, output, more=(_add_write_options,))
 
 
 def _add_write_options(convert, words):
@@ -42,17 +41,20 @@ def run_convert(arguments):
     from eventsim.report.text import steps_text
     from eventsim.storage import writing
 
-    writing.spare(arguments.out)
-    model = load_model(arguments.model, arguments)
-    formats.save(model, arguments.out, **{
-        name: getattr(arguments, "out_" + name, None) for name in formats.write_options()
-    })
+    writing.spare(arguments.out, arguments.model)
+    screen = Screen(arguments)
+    model = load_model(arguments.model, arguments, screen.note)
+    with warnings_by(screen.note):
+        formats.save(model, arguments.out, **{
+            name: getattr(arguments, "out_" + name, None) for name in formats.write_options()
+        })
     written = {
         "input": arguments.model, "output": arguments.out, "bytes": Path(arguments.out).stat().st_size,
         "nodes": len(model.nodes), "edges": len(model.edges), "timesteps": model.timesteps,
         "provenance": model.provenance,
         "assumed": {key.removeprefix("assumed "): value for key, value in model.provenance.items()
                     if key.startswith("assumed ")},
+        "notes": screen.notes,
     }
     if arguments.json:
         print(json_text(written))

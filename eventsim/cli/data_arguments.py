@@ -3,25 +3,28 @@
 import argparse
 from functools import partial
 
-from eventsim.cli.arguments import natural, positive
-from eventsim.cli.parsing import ShowOptions
+from eventsim.cli.arguments import natural, positive, real
+from eventsim.cli.parsing import EMPTY, ShowOptions
 from eventsim.cli.screen import tell
 from eventsim.errors import DataError
 from eventsim.inputs.event_files.formats import OF_EVENTS, OF_VALUES
 from eventsim.text import many, printable
 
 MOST_SAID = 10  # lines
+ABOVE_0 = real("a number above 0", lambda value: value > 0)
+SHARE = real("a share between 0 and 1, such as 0.1", lambda value: 0 < value < 1)
 
 
 def _flags():
     """{flag: (how it is parsed, its help)}, one for every field of `inputs.preparing.DataOptions`."""
     return {
-        "--sensor-size": (dict(type=_numbers("x", 2), metavar="HxW"),
+        "--sensor-size": (dict(type=_sizes, metavar="HxW"),
                           "pixels of the sensor, where a recording does not say"),
-        "--time-unit": (dict(type=float, metavar="SECONDS"),
+        "--time-unit": (dict(type=ABOVE_0, metavar="SECONDS"),
                         "unit of t in arrays and text; default: that of its name, such as t_ms, else "
                         "microseconds of whole numbers, seconds of fractions"),
-        "--columns": (dict(metavar="TXYP"), "order of the columns in text and in arrays (N, 4), such as txyp"),
+        "--columns": (dict(type=_columns, metavar="TXYP"),
+                      "order of the columns in text and in arrays (N, 4), such as txyp"),
         "--keep-going": (dict(action="store_true", default=None),
                          "of damaged recordings, take what stands before the damage"),
         "--sample": (dict(type=natural, metavar="N"), "only recording N of a file that has several"),
@@ -36,14 +39,14 @@ def _flags():
                     "steps of recordings: of the model's bin width (default), T of equally many events, or T of "
                     "equal time"),
         "--part": (dict(choices=("test", "train", "all")), "of folders that have parts (default test)"),
-        "--test-share": (dict(type=float, metavar="X"),
+        "--test-share": (dict(type=SHARE, metavar="X"),
                          "share of each class, last by name, that is the test part of class folders without "
                          "parts"),
         "--encode": (dict(metavar="HOW"),
                      "make spikes of values: poisson, latency or delta as of snnTorch's spikegen, with options "
                      "as in latency:linear,tau=5"),
         "--seed": (dict(type=natural, metavar="N"), "of --encode poisson (default 0)"),
-        "--full-scale": (dict(type=float, metavar="X"),
+        "--full-scale": (dict(type=ABOVE_0, metavar="X"),
                          "value that --encode takes as 1; default: 255 of bytes, 1 of fractions"),
     }
 
@@ -53,7 +56,7 @@ def add_data_options(command, group, fields=None):
     does. group: what that is added to. fields: of those that it takes, None: all."""
     declare = partial(_add_data_options, fields=fields)
     command.late.append(declare)
-    group.add_argument("--help-data", action=ShowOptions, const=declare,
+    group.add_argument("--help-data", action=ShowOptions, const=(declare,),
                        help="print the options of recordings, and of encoding")
 
 
@@ -109,6 +112,21 @@ def _numbers(mark, n):
         return parts
 
     return numbers
+
+
+def _sizes(text):
+    sizes = _numbers("x", 2)(text)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected two whole numbers above 0, such as 34x34")
+    return sizes
+
+
+def _columns(text):
+    if not text:
+        raise argparse.ArgumentTypeError(EMPTY)
+    if sorted(text) != sorted("txyp"):
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected t, x, y and p, each once, such as txyp")
+    return text
 
 
 def _pair(text):

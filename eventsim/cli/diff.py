@@ -4,18 +4,21 @@ Exit status: 0 equal, 3 different, so that 1 (an error) and 2 (wrong usage) mean
 other command.
 """
 
+import argparse
 import os
 from contextlib import contextmanager, ExitStack
 from math import prod
 
 from eventsim.cli.arguments import (
-    add_data, add_memory_limit, add_output, loaded, named_twice, output_group, positive, simulator_of,
+    add_data, add_memory_limit, add_output, loaded, MOST_STEPS, named_twice, output_group, positive, real,
+    simulator_of, up_to,
 )
 from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
 from eventsim.cli.screen import Screen, warnings_by, width
+from eventsim.cli.usage import meant
 from eventsim.errors import DataError, FormatError
 from eventsim.storage.json_fields import json_text
-from eventsim.text import did_you_mean, wrapped
+from eventsim.text import wrapped
 
 DIFFERENT = 3
 
@@ -41,12 +44,12 @@ def add_parser(commands):
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="compare only the first N samples")
     steps = group.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T", help="steps; default: A's")
+    steps.add_argument("--timesteps", type=up_to(MOST_STEPS), metavar="T", help="steps; default: A's")
     steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
     group.add_argument("--variables", metavar="V,V", type=_variables,
-                       help="what decides, of spikes,currents,potentials,residuals,outputs; default: all in "
+                       help=f"what decides, of {','.join(VARIABLES)}; default: all in "
                        "the same arithmetic and in traces, otherwise spikes")
-    group.add_argument("--tolerance", type=float, metavar="X",
+    group.add_argument("--tolerance", type=real("a number from 0 on", lambda value: value >= 0), metavar="X",
                        help="differences up to X, in units of the membrane, are none; default 0, and 1e-4 "
                        "of the threshold for a trace")
     add_memory_limit(group)
@@ -54,8 +57,16 @@ def add_parser(commands):
     add_data_options(diff, output)
 
 
+VARIABLES = ("spikes", "currents", "potentials", "residuals", "outputs")
+
+
 def _variables(text):
-    return tuple(text.split(","))
+    variables = tuple(text.split(","))
+    for variable in variables:
+        if variable not in VARIABLES:
+            raise argparse.ArgumentTypeError(f"has {variable!r}, expected any of {', '.join(VARIABLES)}"
+                                             f"{meant(variable, VARIABLES)}")
+    return variables
 
 
 def run_diff(arguments):
@@ -253,7 +264,7 @@ def _arithmetic(text, word):
     raise FormatError(
         f"{text}: {word!r} is no precision ({', '.join(PRECISIONS)}), no chip ({', '.join(chip_names())}), "
         "no chip file (.json), and no option of loading (name=value)"
-        + did_you_mean(word.lower(), (*PRECISIONS, *chip_names()))
+        + meant(word, (*PRECISIONS, *chip_names()))
     )
 
 

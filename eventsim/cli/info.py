@@ -1,9 +1,10 @@
 """The command `info`: what is in a model file."""
 
 from eventsim.cli.arguments import (
-    add_memory_limit, add_model, add_options, add_output, load_model, output_group, PRECISIONS, simulator_of,
+    add_chip, add_memory_limit, add_model, add_options, add_output, load_model, output_group, PRECISIONS,
+    simulator_of,
 )
-from eventsim.cli.screen import width
+from eventsim.cli.screen import Screen, width
 from eventsim.errors import naming
 from eventsim.storage.json_fields import json_text
 
@@ -16,12 +17,13 @@ def add_parser(commands):
         examples=("eventsim info net.h5", "eventsim info net.nir --help     # with the options of NIR files",
                   "eventsim info net.h5 --kernels int8"),
     )
-    info.set_defaults(run=run_info)
+    info.set_defaults(run=run_info, refuse=info.error)
     group = info.add_argument_group("what is looked at")
     add_model(group)
     group.add_argument("--kernels", metavar="P", choices=PRECISIONS,
-                       help="say which kernel runs each path in float32, float64, int8 or, under the model's own "
-                            "chip, fixed, and why")
+                       help="say which kernel runs each path in float32, float64, int8 or, under a chip, fixed, "
+                            "and why")
+    add_chip(group)
     add_memory_limit(group)
     output = output_group(info)
     add_output(output)
@@ -33,11 +35,14 @@ def run_info(arguments):
     from eventsim.model.describing import describe
     from eventsim.report.text import describe_text, kernels_text
 
-    model = load_model(arguments.model, arguments)
-    kernels = _kernels(model, arguments) if arguments.kernels else None
+    if arguments.chip is not None and arguments.kernels != "fixed":
+        arguments.refuse("--chip says under which chip kernels run: add --kernels fixed")
+    screen = Screen(arguments)
+    model = load_model(arguments.model, arguments, screen.note)
+    kernels = _kernels(model, arguments, screen) if arguments.kernels else None
     if arguments.json:
         kernel_fields = {} if kernels is None else {"kernels": kernels}
-        print(json_text({"model": arguments.model, **describe(model), **kernel_fields}))
+        print(json_text({"model": arguments.model, **describe(model), **kernel_fields, "notes": screen.notes}))
     else:
         columns = width()
         print(describe_text(model, arguments.model, columns))
@@ -46,9 +51,9 @@ def run_info(arguments):
     return 0
 
 
-def _kernels(model, arguments):
+def _kernels(model, arguments, screen):
     from eventsim.lowering.kernels_of import kernels_of
 
-    simulator = simulator_of(model, arguments, precision=arguments.kernels)
+    simulator = simulator_of(model, arguments, note=screen.note, precision=arguments.kernels)
     with naming(arguments.model):
         return kernels_of(simulator.program)

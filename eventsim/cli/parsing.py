@@ -10,6 +10,7 @@ from eventsim.errors import DataError
 
 MOST_COLUMNS = 100  # of help
 HELP = ("-h", "--help")
+EMPTY = "is empty: give a value, or leave it out"
 
 
 class Layout(argparse.HelpFormatter):
@@ -25,12 +26,16 @@ class Layout(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line. examples: command lines for the end of the help."""
+    """A parser whose errors are one line.
+
+    examples: command lines for the end of the help. siblings: name -> Command, of all commands.
+    """
 
     def __init__(self, *arguments, examples=(), **options):
         if examples:
             options["epilog"] = "\n".join(["examples:", *(f"  {line}" for line in examples)])
         super().__init__(*arguments, formatter_class=Layout, add_help=False, **options)
+        self.siblings = {}
         self._words, self._given = [], set()  # of the command line; the options that it has given so far
 
     def parse_known_args(self, args=None, namespace=None):
@@ -56,7 +61,7 @@ class Parser(argparse.ArgumentParser):
             raise DataError(f"{action.option_strings[-1]} '' is no name of a file to write: give one, or leave it "
                             "out")
         if arg_strings == [""] and action.type is None and not action.choices:
-            raise argparse.ArgumentError(action, "is empty: give a value, or leave it out")
+            raise argparse.ArgumentError(action, EMPTY)
         if action in self._given:
             raise argparse.ArgumentError(action, "is given twice")
         if _is_single(action):
@@ -71,8 +76,10 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, usage_error(self.prog, message, words, flags, self._words, self.commands_with) + "\n")
 
     def commands_with(self, flag):
-        """Return the names of the other commands that have an option."""
-        return []
+        """Return the names of the commands that have an option."""
+        for command in self.siblings.values():
+            command.declare(None)
+        return [name for name, command in self.siblings.items() if flag in _flags_of(command)]
 
 
 class Command(Parser):
@@ -80,32 +87,27 @@ class Command(Parser):
 
     late: functions that declare more arguments of it, called when the command is chosen, so that `eventsim --help`
     needs none of what they import. They take the parser and, where only the help is wanted, the words of the
-    command line, else None. siblings: name -> Command, of all commands.
+    command line, else None.
     """
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.late, self.siblings = [], {}
+        self.late = []
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse as every parser does, with the late arguments; an argument that is left over is an error."""
         args = list(args)
         if set(HELP) & set(args):
-            self._declare(args)
+            self.declare(args)
         elif not self._knows(args):
-            self._declare(None)
+            self.declare(None)
         parsed, rest = super().parse_known_args(args, namespace)
         if rest:
             self.error(f"unrecognized arguments: {' '.join(rest)}")
         return parsed, rest
 
-    def commands_with(self, flag):
-        """Return the names of the other commands that have an option."""
-        for command in self.siblings.values():
-            command._declare(None)
-        return [name for name, command in self.siblings.items() if flag in _flags_of(command)]
-
-    def _declare(self, words):
+    def declare(self, words):
+        """Declare the late arguments. words: as those that declare them take them."""
         while self.late:
             self.late.pop(0)(self, words)
 
@@ -117,14 +119,15 @@ class Command(Parser):
 
 
 class ShowOptions(argparse.Action):
-    """A flag that prints the options that a function declares on a parser, and leaves. const: that function."""
+    """A flag that prints the options that functions declare on a parser, and leaves. const: those functions."""
 
     def __init__(self, option_strings, dest, const, help):
         super().__init__(option_strings, dest, nargs=0, const=const, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser, namespace, values, option_string=None):
         shown = Parser(prog=parser.prog, usage=argparse.SUPPRESS)
-        self.const(shown, None)
+        for declare in self.const:
+            declare(shown, None)
         shown.print_help()
         parser.exit()
 

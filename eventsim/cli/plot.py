@@ -5,9 +5,9 @@ from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, beside, natural, opened, output_group
 from eventsim.cli.screen import keep_matplotlib_quiet
+from eventsim.cli.usage import meant
 from eventsim.errors import RunError
 from eventsim.storage.json_fields import json_text
-from eventsim.text import did_you_mean
 
 ARGUMENTS = {"--sample": "sample", "--neuron": "neurons", "--layer": "layers"}  # option -> what kinds call it
 
@@ -47,9 +47,9 @@ def run_plot(arguments):
         return 0
     if arguments.kind not in plots.KINDS:
         if os.path.exists(arguments.kind) and arguments.model in plots.KINDS:
-            raise RunError(f"RUN comes before KIND: eventsim plot {arguments.kind} {arguments.model}")
-        raise RunError(f"{arguments.kind!r} is no kind of plot; there are: {', '.join(kinds)}"
-                       + did_you_mean(arguments.kind.lower(), kinds))
+            arguments.refuse(f"RUN comes before KIND: eventsim plot {arguments.kind} {arguments.model}")
+        arguments.refuse(f"{arguments.kind!r} is no kind of plot"
+                         + (meant(arguments.kind, ("list", *kinds)) or f": there are {', '.join(kinds)}"))
     _check_taken(arguments)
     path = arguments.out or beside(arguments.model, f"-{arguments.kind}.png")
     writing.spare(path, arguments.model)

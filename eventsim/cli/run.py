@@ -1,13 +1,16 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
+import argparse
 from pathlib import Path
 
 from eventsim.cli.arguments import (
     add_chip, add_data, add_memory_limit, add_model, add_options, add_output, add_precision,
-    load_model, natural, output_group, positive, simulator_of,
+    load_model, MOST_STEPS, MOST_WORKERS, natural, output_group, positive, simulator_of, up_to,
 )
 from eventsim.cli.data_arguments import add_data_options, check_whole, data_options, say_notes
+from eventsim.cli.parsing import EMPTY
 from eventsim.cli.screen import Screen, warnings_by, width
+from eventsim.cli.usage import meant
 from eventsim.errors import DataError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, share_percent
@@ -28,17 +31,17 @@ def add_parser(commands):
     add_data(group)
     group.add_argument("--limit", type=positive, metavar="N", help="only the first N samples")
     steps = group.add_mutually_exclusive_group()
-    steps.add_argument("--timesteps", type=positive, metavar="T",
+    steps.add_argument("--timesteps", type=up_to(MOST_STEPS), metavar="T",
                        help="steps; default: the model's, or the data's")
     steps.add_argument("--whole", action="store_true", help="each recording as long as it is")
     add_precision(group)
     add_chip(group)
-    group.add_argument("--workers", type=positive, default=1, metavar="N", help="threads (default 1)")
+    group.add_argument("--workers", type=up_to(MOST_WORKERS), default=1, metavar="N", help="threads (default 1)")
     add_memory_limit(group)
     group = run.add_argument_group("what a file keeps")
     group.add_argument("--out", type=Path, metavar="FILE.h5",
                        help="results and recordings: for stats, plot and report")
-    group.add_argument("--record", action="append", default=[], metavar="WHAT",
+    group.add_argument("--record", type=_recorded, action="append", default=[], metavar="WHAT",
                        help="spikes, currents, potentials, residuals (membranes after the reset), outputs, or "
                             "WHAT:NODE; repeat for more")
     group.add_argument("--detailed", type=natural, metavar="N",
@@ -53,12 +56,26 @@ def add_parser(commands):
     add_options(run, group, own=("timesteps",))
 
 
+RECORDED = ("spikes", "currents", "potentials", "residuals", "outputs")
+GATHERED = ("audit", "statistics", "intervals", "membranes")  # what other options are for
+
+
+def _recorded(text):
+    if not text:
+        raise argparse.ArgumentTypeError(EMPTY)
+    kind = text.partition(":")[0]
+    if kind not in (*RECORDED, *GATHERED):
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected any of {', '.join(RECORDED)}, or WHAT:NODE"
+                                         f"{meant(kind, RECORDED)}")
+    return text
+
+
 def run_run(arguments):
     """eventsim run MODEL DATA"""
     from eventsim.costs.energy_table import DEFAULT, find_energy_table
     from eventsim.inputs.dataset import open_dataset
     from eventsim.runs.evaluating import evaluate
-    from eventsim.runs.summary_text import dropped_notes
+    from eventsim.runs.summary_text import summary_notes
     from eventsim.storage import writing
 
     _check(arguments)
@@ -88,8 +105,7 @@ def run_run(arguments):
     say_notes(dataset, arguments.data, screen)
     _note_saturation(model, summary, screen)
     if arguments.json:
-        notes = screen.notes + dropped_notes(summary.dropped_events)
-        print(json_text({**summary.to_json(printed=True), "notes": notes}))
+        print(json_text({**summary.to_json(printed=True), "notes": screen.notes + summary_notes(summary)}))
         return 0
     columns = width()
     print(summary.as_text(columns))

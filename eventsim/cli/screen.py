@@ -10,7 +10,7 @@ from eventsim.errors import EventsimWarning
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33"}
 SEVERITIES = {"fault:": "red", "warning:": "yellow"}  # of findings
-COMPILING = "compiling kernels, once for this machine"
+COMPILING, ONCE = "compiling kernels", ", once for this machine"  # ONCE: where they are kept
 LAYOUT = "{desc} |{bar}| {n_fmt}/{total_fmt} UNIT {elapsed}"  # of a bar, in tqdm's words
 
 
@@ -130,13 +130,14 @@ class Screen:
     def compiling(self):
         """Say that kernels are compiled, and how many of them are, while the body runs; with -v also how long that
         took."""
-        from eventsim.kernels.compiling import watched
+        from eventsim.kernels.compiling import base_of_kernels, watched
 
-        with self.bar(None, "kernels", COMPILING) as move, watched(move) as progress:
+        kept = base_of_kernels() is not None
+        with self.bar(None, "kernels", COMPILING + ONCE * kept) as move, watched(move) as progress:
             yield
         if self.verbose and progress.compiled:
-            print(f"eventsim: compiled {progress.compiled} kernels, kept for later runs: {progress.seconds:.1f} s",
-                  file=sys.stderr)
+            print(f"eventsim: compiled {progress.compiled} kernels{', kept for later runs' * kept}: "
+                  f"{progress.seconds:.1f} s", file=sys.stderr)
 
     def _tqdm(self):
         """Return the class of bars, or None where none are shown."""

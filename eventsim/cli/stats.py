@@ -5,7 +5,8 @@ from itertools import islice
 from pathlib import Path
 
 from eventsim.cli.arguments import add_layers, add_output, add_run, opened, output_group
-from eventsim.cli.screen import print_marked, SEVERITIES, width
+from eventsim.cli.screen import print_marked, Screen, SEVERITIES, width
+from eventsim.cli.usage import meant
 from eventsim.errors import DataError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import printable, wrapped
@@ -48,15 +49,18 @@ def run_stats(arguments):
     """eventsim stats RUN"""
     from eventsim.report.tables import table
 
-    _check_layers(arguments)
+    _check_tables(arguments)
     _check_paths(arguments)
+    screen = Screen(arguments)
     with opened(arguments.model) as run:
         tables = {name: table(run, name, arguments.layer) for name in _names(arguments)}
         if _exports(arguments) and not arguments.table:
             tables = {name: each for name, each in tables.items() if len(each)}
-        written = _export(tables, arguments)
+        written = _export(tables, arguments, screen)
         if _exports(arguments):
-            _say_written(tables, written, arguments)
+            for name in [name for name, each in tables.items() if not len(each)]:
+                screen.note(_nothing_text(name, run), silently=True)
+            _say_written(tables, written, arguments, screen)
         else:
             _print(tables, run, arguments)
     return 0
@@ -71,12 +75,15 @@ def _to_file(arguments):
     return arguments.csv is not None or arguments.npz is not None
 
 
-def _check_layers(arguments):
-    """End the program with one line where layers of a table are asked for that is of the whole network."""
+def _check_tables(arguments):
+    """End the program with one line where a table is asked for that there is not, or layers of one that is of the
+    whole network."""
     from eventsim.report.tables import TABLES, tables_by_layer
 
-    for name in arguments.table if arguments.layer else ():
-        if name in TABLES and not TABLES[name].by_layer:
+    for name in arguments.table:
+        if name not in TABLES:
+            arguments.refuse(f"{name!r} is no table{meant(name, TABLES) or ': there are ' + ', '.join(TABLES)}")
+        if arguments.layer and not TABLES[name].by_layer:
             arguments.refuse(f"--layer is no option of the table {name}, only of {', '.join(tables_by_layer())}")
 
 
@@ -103,12 +110,12 @@ def _names(arguments):
     return [name for name in names if _to_file(arguments) or name not in LARGE]
 
 
-def _say_written(tables, written, arguments):
+def _say_written(tables, written, arguments, screen):
     """Print the files written, or the tables as JSON. written: paths, none where nothing went into a file."""
     if arguments.json:
         values = {"written": written} if written else {
             "tables": {name: table.as_json() for name, table in tables.items()}}
-        print(json_text({"run": arguments.model, **values}))
+        print(json_text({"run": arguments.model, **values, "notes": screen.notes}))
     else:
         print("\n".join(written))
 
@@ -137,14 +144,19 @@ def _printed(name, table, run, layers):
     if name == "findings":
         return findings_text([dict(zip(table.columns, row)) for row in table.rows], width(), layers)
     if not len(table):
-        reason = _why_empty(name, run)
-        return f"{run.path}: nothing for the table {name}{f': {reason}' if reason else ''}\n"
+        return f"{_nothing_text(name, run)}\n"
     if name == "run":
         return "".join(f"{wrapped(printable(f'{fact}: {value}'), width())}\n" for fact, value in table.rows)
     if name == "layers":
         has_macs = any(macs > 0 for macs in table.columns["macs"])  # of real-valued input
         table = table.of([column for column in SHOWN if column != "macs" or has_macs])
     return f"{wrapped(table.title, width())}\n\n{table.as_text(MOST_ROWS, width(), LEFT_OUT)}"
+
+
+def _nothing_text(name, run):
+    """Return what is said of a table without rows."""
+    reason = _why_empty(name, run)
+    return f"{run.path}: nothing for the table {name}{f': {reason}' if reason else ''}"
 
 
 def _why_empty(name, run):
@@ -155,14 +167,14 @@ def _why_empty(name, run):
     return "the answers after each step were not kept" if decisions is None else decisions.no_confusion
 
 
-def _export(tables, arguments):
+def _export(tables, arguments, screen):
     """Write tables into files, and return their paths, in order."""
     if arguments.csv is not None:
-        return _export_csv(tables, arguments)
+        return _export_csv(tables, arguments, screen)
     return [] if arguments.npz is None else _export_npz(tables, arguments.npz)
 
 
-def _export_csv(tables, arguments):
+def _export_csv(tables, arguments, screen):
     from eventsim.storage import writing
 
     exported = _exported(arguments.csv)
@@ -173,7 +185,7 @@ def _export_csv(tables, arguments):
     _spare_foreign({path: text.decode() for path, text in contents.items() if path.stem not in exported})
     with writing.new_folder(arguments.csv):
         writing.write_files(contents)
-    _settle(earlier, arguments)
+    _settle(earlier, arguments, screen)
     return list(map(str, contents))
 
 
@@ -231,10 +243,8 @@ def _spare_foreign(texts):
                             "move it away")
 
 
-def _settle(earlier, arguments):
+def _settle(earlier, arguments, screen):
     """Remove the tables of an earlier export, or, where only some tables were asked for, keep them, and say so."""
-    import sys
-
     from eventsim.storage import writing
 
     if not earlier:
@@ -246,7 +256,7 @@ def _settle(earlier, arguments):
     else:
         writing.remove_files(paths)
         note = f"removed {names} of an earlier export, for which this run has nothing"
-    print(f"eventsim: {printable(arguments.csv)}: {note}", file=sys.stderr)
+    screen.note(f"{printable(arguments.csv)}: {note}")
 
 
 def _columns(tables, earlier):

@@ -3,7 +3,8 @@
 import sys
 
 from eventsim.cli.arguments import (
-    add_chip, add_memory_limit, add_model, add_options, add_precision, load_model, output_group, simulator_of,
+    add_chip, add_memory_limit, add_model, add_options, add_precision, load_model, output_group, real,
+    simulator_of,
 )
 from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
@@ -19,6 +20,7 @@ COLUMNS = ("until", "decision", "events", "synops", "latency")
 WIDTHS = (12, 14, 10, 10, 12)
 UNREAD = (BrokenPipeError, OutputError)  # nobody reads our output
 LEFT_OUT = ("synops", "latency", "events")  # columns, where they do not fit
+SHARE = real("a share from 0 to below 1", lambda value: 0 <= value < 1)
 
 
 def add_parser(commands):
@@ -39,7 +41,7 @@ def add_parser(commands):
     group.add_argument("--step", metavar="TIME", help="width of a step; default: the model's")
     group.add_argument("--stride", metavar="TIME", help="from window to window, where they slide")
     group.add_argument("--fresh", action="store_true", help="each window from rest; else the state is carried on")
-    group.add_argument("--smoothing", type=float, default=0.0, metavar="X",
+    group.add_argument("--smoothing", type=SHARE, default=0.0, metavar="X",
                        help="share of the past in a decision, 0 to below 1")
     group.add_argument("--slack", default="0ms", metavar="TIME",
                        help="how long windows wait for events out of order")

@@ -8,11 +8,14 @@ OTHER_WORDS = {  # what other tools call our commands and options
     "compare": "diff", "show": "info", "inspect": "info", "summary": "info", "describe": "info",
     "export": "convert", "import": "convert", "profile": "bench", "benchmark": "bench", "time": "bench",
     "draw": "plot", "figure": "plot", "compile": "warmup", "html": "report", "verify": "check",
+    "-V": "--version", "--usage": "--help", "-?": "--help",
     "--steps": "--timesteps", "--time-steps": "--timesteps", "--num-steps": "--timesteps", "-T": "--timesteps",
     "--threads": "--workers", "--jobs": "--workers", "-j": "--workers", "--num-workers": "--workers",
     "--samples": "--limit", "--max-samples": "--limit", "--num-samples": "--limit", "-n": "--limit",
     "--output": "--out", "--save": "--out", "-o": "--out", "fp32": "float32", "fp64": "float64",
-    "float": "float32", "double": "float64", "integer": "int8", "--dtype": "--precision", "--bits": "--precision",
+    "float": "float32", "double": "float64", "integer": "int8", "float16": "float32", "fp16": "float32",
+    "half": "float32", "bfloat16": "float32", "bf16": "float32", "float8": "float32", "fp8": "float32",
+    "--dtype": "--precision", "--bits": "--precision",
     "--quantize": "--precision", "--profile": "--chip", "--hardware": "--chip", "--power": "--energy",
 }
 NEEDLESS = {  # options that users of other tools look for -> why there is none
@@ -41,15 +44,17 @@ def _meaning(message, words, flags, given, commands_with):
     if name and re.match(OF_NAMES, message):
         return f"{name!r} is taken for an option: a name that begins with - is written ./{name}"
     for pattern, say in (
-        (r"the following arguments are required: (.*)", lambda names: _missing(names, words)),
+        (r"the following arguments are required: (.*)",
+         lambda names: _missing(names, words, flags, given, commands_with)),
         (r"unrecognized arguments: (\S+)", lambda word: _unknown(word, flags, commands_with)),
         (r"argument (\S+): invalid choice: '?(.*?)'? \((?:choose from )?(.*)\)",
-         lambda name, word, choices: _not_a_choice(name, word, words, choices)),
+         lambda name, word, choices: (_not_a_command(word, words[name], flags, given) if name == "COMMAND"
+                                      else _not_a_choice(name, word, words, choices))),
         (r"argument (\S+): expected one argument", lambda name: _without_value(name, flags, given)),
         (r"argument (\S+): ignored explicit argument '(.*)'", "{0} takes no value, but is given {1!r}".format),
         (r"argument (\S+): invalid (int|float) value: '(.*)'",
          lambda name, kind, word: f"{name} is {word!r}, expected {_KINDS[kind]}"),
-        (r"argument (\S+): (is .*)", "{0} {1}".format),
+        (r"argument (\S+): ((?:is|has) .*)", "{0} {1}".format),
         (r"argument (\S+): (.*)", "{0}: {1}".format),
         (r"ambiguous option: (\S+) could match (.*)", "{0} may mean {1}: write it in full".format),
     ):
@@ -68,11 +73,19 @@ def _name_like_an_option(given, flags):
     return ""
 
 
-def _missing(names, words):
+def _missing(names, words, flags, given, commands_with):
     names = names.split(", ")
+    unknown = [word for word in given if word.startswith("-") and not _begins(word, flags)]
+    if names == ["COMMAND"] and unknown:
+        return _unknown(unknown[0], flags, commands_with)
     known = words.get(names[0])
     return (f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} missing"
             + (f": {', '.join(known)}" if known else ""))
+
+
+def _begins(word, flags):
+    """Return whether a word of the command line is an option, or the beginning of one."""
+    return any(flag.startswith(word.partition("=")[0]) for flag in flags)
 
 
 def _unknown(word, flags, commands_with):
@@ -85,7 +98,7 @@ def _unknown(word, flags, commands_with):
     having = [] if OTHER_WORDS.get(flag) in flags else commands_with(flag)
     if having:
         return f"there is no option {flag}, which is an option of eventsim {_listed(having)}"
-    return f"there is no option {flag}{_meant(flag, flags)}"
+    return f"there is no option {flag}{meant(flag, flags)}"
 
 
 def _without_value(name, flags, given):
@@ -103,19 +116,29 @@ def _is_value(word, flags):
 
 def _not_a_choice(name, word, words, choices):
     known = words.get(name.split("/")[-1]) or [choice.strip("'") for choice in choices.split(", ")]
-    listed = f": there are {', '.join(known)}"
-    if name == "COMMAND":
-        if re.search(r"\.(h5|hdf5|nir|net)$", word):
-            return f"{word!r} is no command, did you mean eventsim run {word} DATA?"
-        return f"{word!r} is no command{_meant(word, known) or listed}"
-    return f"{name} cannot be {word!r}{_meant(word, known) or listed}"
+    return f"{name} cannot be {word!r}{meant(word, known) or _there_are(known)}"
 
 
-def _meant(word, known):
+def _not_a_command(word, commands, flags, given):
+    if re.search(r"\.(h5|hdf5|nir|net)$", word):
+        return f"{word!r} is no command, did you mean eventsim run {word} DATA?"
+    option = "--" + word.lower()
+    asked = [each for each in given[given.index(word) + 1:] if each in commands] if option == "--help" else []
+    if option in flags:
+        return f"{word!r} is no command, did you mean eventsim {' '.join([*asked[:1], option])}?"
+    return f"{word!r} is no command{meant(word, commands) or meant(option, flags) or _there_are(commands)}"
+
+
+def _there_are(known):
+    return f": there are {', '.join(known)}"
+
+
+def meant(word, known) -> str:
+    """Return ", did you mean x?", the end of a message about a word that is none of those known, or ""."""
     known = list(known)
     other = OTHER_WORDS.get(word)
-    meant = other if other in known else _near(word, known)
-    return f", did you mean {meant}?" if meant else ""
+    one = other if other in known else _near(word, known)
+    return f", did you mean {one}?" if one else ""
 
 
 def _near(word, known):

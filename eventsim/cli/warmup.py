@@ -1,13 +1,17 @@
 """The command `warmup`: compile kernels now, so that the first run does not have to."""
 
+import warnings
+from contextlib import contextmanager
+
 from eventsim.cli.arguments import (
     add_chip, add_memory_limit, add_options, add_output, load_model, MODEL_HELP, output_group, simulator_of,
 )
 from eventsim.cli.screen import Screen, width
-from eventsim.errors import naming
+from eventsim.errors import naming, RunError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import wrapped
 
+UNKEPT = "compiled kernels cannot be kept"  # how `kernels.compiling` begins to say so
 WARMED = ("float32", "int8")  # precisions, unless one is named or the model brings a chip
 
 
@@ -34,25 +38,56 @@ def add_parser(commands):
 
 def run_warmup(arguments):
     """eventsim warmup [MODEL]"""
-    from eventsim.kernels.compiling import watched
+    screen, unkept = Screen(arguments), []
+    with _gathering(unkept):
+        compiled, seconds = _compile(arguments, screen, unkept)
+    if arguments.json:
+        print(json_text({"model": arguments.model, "compiled": compiled, "seconds": seconds, "kept": not unkept,
+                         "notes": screen.notes + unkept}))
+    if unkept:
+        raise RunError(unkept[0])
+    if not arguments.json:
+        text = (f"compiled {compiled} kernels in {seconds:.1f} s; they are kept for this machine"
+                if compiled else "all kernels were there: nothing to compile")
+        print(wrapped(text, width()))
+    return 0
+
+
+@contextmanager
+def _gathering(unkept):
+    """Add to a list, instead of saying it, why compiled kernels are not kept."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("always", UNKEPT)
+        shown = warnings.showwarning
+
+        def show(message, category, *where, **more):
+            if category.__name__ == "KernelsWarning" and str(message).startswith(UNKEPT):
+                unkept.append(str(message))
+            else:
+                shown(message, category, *where, **more)
+
+        warnings.showwarning = show
+        yield
+
+
+def _compile(arguments, screen, unkept):
+    """Compile what a model needs, or common networks; none where it would not be kept. Returns how many kernels
+    were compiled, and in how many seconds."""
+    from eventsim.kernels.compiling import base_of_kernels, watched
     from eventsim.model.common import common_networks
     from eventsim.statistics.result import KINDS
 
-    models = [load_model(arguments.model, arguments)] if arguments.model else common_networks()
-    with Screen(arguments).compiling(), watched(lambda done, total: None) as progress:
-        for model in models:
+    models = [load_model(arguments.model, arguments, screen.note)] if arguments.model else common_networks()
+    with screen.compiling(), watched(lambda done, total: None) as progress:
+        for model in () if base_of_kernels() is None else models:
             for precision in _precisions(model, arguments):
                 name = arguments.model or "a common network"
-                simulator = simulator_of(model, arguments, name, precision=precision)
+                simulator = simulator_of(model, arguments, name, screen.note, precision=precision)
                 with naming(name):
                     simulator.compile(KINDS)
-    if arguments.json:
-        print(json_text({"model": arguments.model, "compiled": progress.compiled, "seconds": progress.seconds}))
-    else:
-        text = (f"compiled {progress.compiled} kernels in {progress.seconds:.1f} s; they are kept for this machine"
-                if progress.compiled else "all kernels were there: nothing to compile")
-        print(wrapped(text, width()))
-    return 0
+    if base_of_kernels() is None and not unkept:  # it was said before this command began
+        unkept.append(f"{UNKEPT}: set EVENTSIM_CACHE_DIR to a folder that can be written, and by you alone")
+    return progress.compiled, progress.seconds
 
 
 def _precisions(model, arguments):

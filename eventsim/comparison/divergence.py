@@ -8,6 +8,8 @@ the layers in order of execution; within a layer currents, potentials, spikes, r
 after the reset), outputs; of its neurons the lowest index.
 """
 
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Dict, List
 
 import numpy as np
@@ -17,15 +19,17 @@ from eventsim.comparison import diagnosis
 from eventsim.comparison.pairing import model_differences, pair_layers, synapses_into, VARIABLES
 from eventsim.comparison.result import Comparison, Divergence, LayerDifference, Overflow
 from eventsim.comparison.sides import SimulatorSide, sent_by_stages, TraceSide
-from eventsim.comparison.traces import Trace
+from eventsim.comparison.traces import Trace, trace_of
 from eventsim.comparison.verdict import verdict
 from eventsim.comparison.watching import ComparisonRule, Watch
 from eventsim.engine.lengths import checked_lengths
+from eventsim.engine.recording import Recording
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import DataError
-from eventsim.inputs.levels import check_layout, is_still, steps_of_run
+from eventsim.inputs.levels import array_of, check_layout, is_still, steps_of_run
 from eventsim.merging import merge
 from eventsim.model.network import Model
+from eventsim.runs.file import Run
 from eventsim.statistics.decisions import one_label_each
 from eventsim.tensors import as_array
 from eventsim.text import did_you_mean, listed, many, up_to_steps
@@ -39,8 +43,9 @@ TRACE_TOLERANCE = 1e-4  # of a layer's threshold, and of the value: others compu
 def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None, lengths=None) -> Comparison:
     """Run two sides on the same samples and find where they first differ.
 
-    a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, a
-        `traces.Trace`, or a dict of arrays as a trace holds them.
+    a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, or what was computed of
+        these samples: a Recording, a Run or the path of its file, a `Trace`, a dict of arrays as a trace holds
+        them, or the path of a trace.
     x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
     timesteps: steps of samples that stand still; default A's, also where B's model says others, which is noted.
     variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes",
@@ -54,13 +59,17 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
     Raises DataError where nothing can be compared, and what runs raise.
     """
     run = _run(a, "A")
-    if isinstance(b, (Trace, dict)):
-        other = TraceSide(b if isinstance(b, Trace) else Trace(b), run)
-    else:
-        other = _run(b, "B")
+    with ExitStack() as stack:
+        is_trace = isinstance(b, (Trace, dict, str, Path, Run, Recording))
+        other = TraceSide(stack.enter_context(trace_of(b)), run) if is_trace else _run(b, "B")
+        return _compared(run, other, x, labels, timesteps, variables, tolerance, lengths)
+
+
+def _compared(run, other, x, labels, timesteps, variables, tolerance, lengths):
+    """Compare two sides, as `compare`."""
     if timesteps is not None:
         timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
-    x = np.atleast_1d(as_array(x))
+    x = np.atleast_1d(array_of(x))
     if timesteps is None and labels is None:
         check_layout(x.shape, run.model.nodes[run.model.input], run.model.timesteps)
     steps, still = steps_of_run(x, run.model, timesteps), is_still(x, run.model.shapes[run.model.input])
@@ -77,7 +86,8 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
 
 
 def _run(side, label):
-    expected = "a Model or a Simulator" if label == "A" else "a Model, a Simulator or a trace"
+    expected = "a Model or a Simulator" if label == "A" else \
+        "a Model, a Simulator, or a Recording, a Run, a trace or the path of one"
     instance_of(side, (Model, Simulator), label, expected)
     return SimulatorSide(side if isinstance(side, Simulator) else Simulator(side), label)
 

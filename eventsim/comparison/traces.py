@@ -17,7 +17,9 @@ are state steps as that run counts them.
 import math
 import zipfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import Dict, Optional
 
 import numpy as np
@@ -25,8 +27,9 @@ import numpy as np
 from eventsim import formats
 from eventsim.arguments import instance_of, integer, known_names, mapping, names_of, several, shown
 from eventsim.comparison.pairing import VARIABLES
+from eventsim.engine.recording import Recording
 from eventsim.errors import DataError
-from eventsim.runs.file import RECORDING, stored_json
+from eventsim.runs.file import RECORDING, Run, stored_json
 from eventsim.runs.summary import RunSummary
 from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
@@ -72,6 +75,44 @@ def open_trace(path):
                 yield Trace(_recorded_arrays(root), str(path), _recorded_units(root), **_settings(root, path))
             else:
                 yield Trace(_hdf5_arrays(root), str(path))
+
+
+@contextmanager
+def trace_of(side):
+    """Give what `compare` takes as a trace as a Trace, for as long as it is read: a Trace, a dict of its arrays,
+    the path of its file, a Run, whose file is opened once more, or a Recording."""
+    if isinstance(side, (str, Path, Run)):
+        with open_trace(side.path if isinstance(side, Run) else side) as trace:
+            yield trace
+    elif isinstance(side, Recording):
+        yield _trace_of_recording(side)
+    else:
+        yield side if isinstance(side, Trace) else Trace(side)
+
+
+def _trace_of_recording(recording):
+    arrays = {f"{name}/spikes": _RecordedSpikes(spikes) for name, spikes in recording.spikes.items()}
+    for kind, traces in recording.traces.items():
+        arrays.update({f"{name}/{kind}": values for name, values in traces.items()})
+    others = {"outputs": recording.answers, "predictions": recording.predictions, "lengths": recording.lengths}
+    arrays.update({name: values for name, values in others.items() if values is not None})
+    context = recording.context
+    chip = None if context is None or context.chip is None else context.chip.name
+    return Trace(arrays, "the recording", recording.steps_per_unit, recording.precision, chip,
+                 () if context is None else tuple(map(str, context.model.class_names)))
+
+
+class _RecordedSpikes:
+    """Spikes (N, T, ...) that are sliced like an array of their levels."""
+
+    dtype = np.dtype(np.int32)
+
+    def __init__(self, spikes):
+        self._spikes = spikes
+        self.shape = (*spikes.planes.shape[:2], *spikes.logical_shape)
+
+    def __getitem__(self, index):
+        return replace(self._spikes, planes=self._spikes.planes[index], lengths=None).levels().astype(np.int32)
 
 
 class Trace:

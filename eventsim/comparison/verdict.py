@@ -27,7 +27,7 @@ def verdict(result, comparing) -> str:
         return " ".join([_nothing_differs(result), *(f"{note}." for note in comparing.overridden)])
     sentences = [_cause(result, comparing)]
     sentences += _overflown(result)
-    sentences += _weights_lost(comparing)
+    sentences += _weights_lost(comparing, result.steps)
     sentences += _on_the_way(result, comparing)
     sentences += _suspicious(result, comparing, sentences[0])
     if node_type(first.kind).fires() and not comparing.b.is_trace:
@@ -257,8 +257,9 @@ def _overflown(result):
     return sentences
 
 
-def _weights_lost(comparing):
-    """Weights that a chip's range has cut off, layers of which rounding made many 0, constants that it changed."""
+def _weights_lost(comparing, steps):
+    """Weights that a chip's range has cut off, layers of which rounding made many 0, constants that it changed in
+    a run of so many steps."""
     sentences = []
     for side in (comparing.a, comparing.b):
         noted = {} if side.is_trace else side.program.rounding
@@ -270,7 +271,7 @@ def _weights_lost(comparing):
         if zeroed:
             sentences.append(f"Weights are rounded to 0 in {side.label}: {', '.join(zeroed)}.")
         changed = [change.as_text(constant, repr(name)) for name, r in noted.items()
-                   for constant, change in r.constants.items()]
+                   for constant, change in r.changed_in(steps).items()]
         if changed:
             sentences.append(f"Integers change constants in {side.label}: {', '.join(changed)}.")
     return sentences

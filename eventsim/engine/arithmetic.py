@@ -20,5 +20,6 @@ def arithmetic_of(model, precision, chip) -> Tuple[str, Optional[Chip]]:
         return precision, None
     chip_of_run = getattr(model, "chip", None) if chip is None else find_chip(chip)  # `lower` checks model
     if chip_of_run is None and precision == "fixed":
-        raise ModelError("precision 'fixed' needs a chip: the model has none, so name one")
+        raise ModelError("precision 'fixed' needs a chip: the model has none, so name one, such as chip='loihi' "
+                         "(--chip loihi)")
     return ("float32", None) if chip_of_run is None else ("fixed", chip_of_run)

@@ -11,11 +11,12 @@ from eventsim.display.progress import sample_bar
 from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
+from eventsim.engine.state import OF_ITERATE
 from eventsim.errors import DataError, EventsimWarning
 from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
 from eventsim.statistics.decisions import n_unknown, one_label_each, unknown_text
-from eventsim.tensors import is_loader, pairs_of
+from eventsim.tensors import is_loader, pairs_of, refuse_steps_first
 
 NO_SAMPLES = "x is a loader that has no sample: give some"
 
@@ -54,9 +55,11 @@ def recordings_of(executor: Executor, batches, timesteps, record) -> Iterator[Re
     for batch in batches:
         x, _, lengths = (*batch, None, None)[:3] if _is_pair(batch) else (batch, None, None)
         if lengths is None:
-            yield executor.run(x, timesteps, record, samples_first=x is not batch)
+            recording = executor.run(x, timesteps, record, samples_first=x is not batch)
         else:
-            yield executor.run_lengths(x, lengths, timesteps, record)
+            recording = executor.run_lengths(x, lengths, timesteps, record)
+        recording.state = OF_ITERATE
+        yield recording
 
 
 def _is_pair(batch):
@@ -93,6 +96,7 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
         check_steps_said(model, x, timesteps)
     check_shape_of_samples(x, shape, timesteps)
     n = len(x)
+    refuse_steps_first(x, y, "the pair (x, y)")
     y = None if y is None else one_label_each(y, n)
     size = batch_size(np.prod(shape), *BATCH)
     return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, n, size)), n

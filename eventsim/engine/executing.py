@@ -1,5 +1,6 @@
 """Executing: samples through a Program, piece by piece in threads, each piece chunk after chunk."""
 
+import math
 import threading
 import time
 import warnings
@@ -18,6 +19,7 @@ from eventsim.engine.recorder import record_names, Recorder, Wanted
 from eventsim.engine.recording import Recording
 from eventsim.engine.resuming import StateRules
 from eventsim.engine.running import Alike, Runner
+from eventsim.engine.said_changes import warn_of_changes
 from eventsim.engine.schedules import Begun, Schedule, Schedules
 from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
@@ -77,6 +79,8 @@ class Executor:
         self._checked_before = self._input.encoding == "real" or self._input.signed  # others are by a kernel
         self._wants, self._known, self._local = {}, {}, threading.local()
         self._doubted = False
+        self._other_from = min((steps for rounding in program.rounding.values()
+                                for steps, _ in rounding.later.values()), default=math.inf)
 
     def run(self, x, timesteps=None, record=(), state=None, keep_state=False, samples_first=True) -> Recording:
         """Run samples of one length. x, timesteps, record, state and errors: as of `Simulator.run`. keep_state:
@@ -108,6 +112,7 @@ class Executor:
         levels, begun = self._begun(x, timesteps, state, keep_state)
         if judge is not None:
             judge(begun)
+        self._warn_of_steps(begun.done + begun.steps)
         self._learn(key, record, begun, levels, clock)
         return self._run(levels, record, begun, clock, _copies(state))
 
@@ -136,6 +141,14 @@ class Executor:
         if doubt and not self._doubted and (begun.fresh or steps >= self.model.timesteps):
             self._doubted = True
             warnings.warn(doubt, EventsimWarning, stacklevel=5)
+
+    def _warn_of_steps(self, steps):
+        """Warn, once, of constants that integers make other numbers in a run of so many steps, though not in the
+        model's."""
+        if steps >= self._other_from:
+            self._other_from = math.inf
+            changes = {layer: rounding.changed_in(steps) for layer, rounding in self.program.rounding.items()}
+            warn_of_changes(self.program, changes, f" in a run of {steps} steps", stacklevel=5)
 
     def _learn(self, key, record, begun: Begun, levels, clock: Clock):
         """Keep what runs with this key share, if they have one. levels: of the first of them."""
@@ -198,6 +211,7 @@ class Executor:
         check_processor(self.program.dtype)
         steps = levels.shape[1]
         done = self._states.check_steps(state, steps)
+        self._warn_of_steps(done + steps)
         begun = Begun(done, steps, False, False, True, levels.dtype == np.uint8)
         return self._run(levels, record, begun, Clock(TIMING in record), lambda start, stop: state)
 

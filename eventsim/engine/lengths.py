@@ -7,6 +7,7 @@ import numpy as np
 
 from eventsim.arguments import shown
 from eventsim.engine.recording import Recording
+from eventsim.engine.state import OF_LENGTHS
 from eventsim.errors import DataError, RunError
 from eventsim.merging import rearranged, merge
 
@@ -62,7 +63,7 @@ def padded(recording: Recording, steps: int) -> Recording:
 
     lengths = np.full(n, own, np.int64) if recording.lengths is None else recording.lengths
     return replace(
-        recording, timesteps=steps, lengths=lengths, counts=recording.counts.padded(steps), state=None,
+        recording, timesteps=steps, lengths=lengths, counts=recording.counts.padded(steps), state=OF_LENGTHS,
         spikes={name: replace(spikes, planes=longer(spikes.planes), lengths=lengths)
                 for name, spikes in recording.spikes.items()},
         traces={kind: {name: longer(values) for name, values in arrays.items()}

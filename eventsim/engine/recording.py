@@ -20,7 +20,7 @@ The file is HDF5, one row per sample on the first axis of every dataset:
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, Union
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from eventsim.arguments import shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.context import RunContext
 from eventsim.engine.recorded_node import RecordedNode
-from eventsim.engine.state import State
+from eventsim.engine.state import NoState, State
 from eventsim.engine.timing import Timing
 from eventsim.errors import RunError
 from eventsim.merging import merged
@@ -50,7 +50,8 @@ class Recording(Shown):
     output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
         float64 for integers (in the model's unit) and for models that end in spikes (summed levels).
     outputs: (N, T, classes), the answer had the run stopped after each step; only if recorded.
-    state: to continue the same samples with `run(..., state=...)`.
+    state: to continue the same samples with `run(..., state=...)`. Where the run leaves none (with lengths, of
+        `iterate`, of a stream's window) a `NoState`, which counts as false and which `run` refuses.
     steps_per_unit: per layer float64 (C,), integer steps of the traces per membrane unit; ones
         where the run computes in floats.
     audit: per layer an `statistics.ranges.LayerAudit`, only if recorded.
@@ -80,7 +81,7 @@ class Recording(Shown):
     spikes: Dict[str, Spikes] = merged("merge", default_factory=dict)
     traces: Dict[str, Dict[str, np.ndarray]] = merged("concatenate", default_factory=dict)
     answers: Optional[np.ndarray] = merged("concatenate", default=None)
-    state: Optional[State] = merged(samples="merge", steps="last", default=None)
+    state: Union[State, NoState, None] = merged(samples="merge", steps="last", default=None)
     seconds: float = merged("sum", default=0.0)
     steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)

@@ -10,7 +10,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 import numpy as np
 
 from eventsim.arguments import instance_of, integer, shown
-from eventsim.engine.state import arrays_of, KINDS_OF_STATE, State
+from eventsim.engine.state import arrays_of, KINDS_OF_STATE, NoState, State
 from eventsim.errors import DataError, RunError
 from eventsim.kernels.arguments import CURRENT, INT32_MAX, NEVER, SATURATE, WRAP
 from eventsim.program import InputStage, LayerStage, Program
@@ -51,9 +51,11 @@ class StateRules:
 
     def check(self, state, n_samples, steps) -> int:
         """Return the steps that were done before: 0 at the start of a run, where state is None. Raises DataError
-        where a state is none of n_samples samples of the program, and RunError where `steps` more are not proved
-        to be safe."""
+        where a state is none of n_samples samples of the program or a `NoState`, and RunError where `steps` more
+        are not proved to be safe."""
         done = 0
+        if isinstance(state, NoState):
+            raise DataError(f"state is none to continue from: {state.why}")
         if state is not None:
             instance_of(state, State, "state", "the `state` of an earlier Recording")
             done = integer(state.step, "state.step", 1, 1 << 62)

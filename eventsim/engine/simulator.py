@@ -5,7 +5,6 @@ for arrays and loaders of any size, `stream` runs events as they come, `arithmet
 `simulator_card` shows the settings.
 """
 
-import warnings
 from operator import is_
 from typing import Dict, Iterator, List, Optional
 
@@ -20,17 +19,15 @@ from eventsim.engine.executing import Executor, TIMING
 from eventsim.engine.processor import check_processor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
+from eventsim.engine.said_changes import warn_of_changes
 from eventsim.engine.simulator_card import simulator_card
 from eventsim.engine.stream.options import StreamOptions
 from eventsim.engine.stream.streaming import Stream
 from eventsim.engine.timing import TimedStep
-from eventsim.errors import DataError, EventsimWarning, ModelError
+from eventsim.errors import DataError, ModelError
 from eventsim.inputs.event_files.options import checked_options
 from eventsim.lowering.recipe import lower
 from eventsim.model.network import Model
-from eventsim.text import many, printable
-
-MOST_SAID = 5  # constants that a warning names
 
 
 class Simulator(Shown):
@@ -51,7 +48,8 @@ class Simulator(Shown):
     Attributes: `program` (see `program.Program`; `program.rounding` says what int8 changed).
     Raises UnsupportedError, naming the node, where the precision cannot express the model or memory_limit
     forbids it, FormatError where there is no chip of that name or its file is damaged, and ModelError for other
-    arguments. Warns of constants that integers make other numbers.
+    arguments. Warns of constants that integers make other numbers; once more in the first run, or stream, that is
+    so much longer than the model's `timesteps` that others are added to them.
 
     >>> import eventsim, numpy as np
     >>> model = eventsim.Model({"in": eventsim.Input((4,)), "n": eventsim.Neuron()}, [("in", "n")])
@@ -73,17 +71,8 @@ class Simulator(Shown):
         self._check_settings()
         self.memory_limit = _setting(memory_limit, "memory_limit", 1 << 62)
         self._lower(model, precision, chip)
-        self._say_what_changed()
-
-    def _say_what_changed(self):
-        """Warn of constants that integers make other numbers: what runs is another network then."""
-        changed = [change.as_text(name, printable(layer)) for layer, rounding in self.program.rounding.items()
-                   for name, change in rounding.constants.items()]
-        if changed:
-            more = f" and {many(len(changed) - MOST_SAID, 'more constant')}" if len(changed) > MOST_SAID else ""
-            arithmetic = self.precision if self.program.chip is None else f"chip {self.program.chip.name!r}"
-            warnings.warn(f"{arithmetic} rounds {', '.join(changed[:MOST_SAID])}{more}, which makes it another "
-                          "network; run in float32, or rescale the layer", EventsimWarning, stacklevel=3)
+        warn_of_changes(self.program, {layer: rounding.constants for layer, rounding
+                                       in self.program.rounding.items()}, stacklevel=2)
 
     def _check_settings(self):
         self.workers = integer(self.workers, "workers", 1, 1024, ModelError)
@@ -137,7 +126,7 @@ class Simulator(Shown):
             same arithmetic, which another simulator may have.
         lengths: steps of each sample, whole numbers (N,), where they differ: of sample i only the first lengths[i]
             steps of x are run, as if it were alone, and what comes after is in no count, statistic or answer. Such
-            a run has no `Recording.state`.
+            a run leaves no state to continue from: `Recording.state` is a `NoState`.
 
         Raises DataError for arrays that do not fit, RunError where nobody says the steps, beyond
         those that integer membranes are proved to hold, and where a number leaves a width that a chip

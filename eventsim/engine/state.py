@@ -56,6 +56,29 @@ class State(Later, Shown):
         )
 
 
+@dataclass(frozen=True)
+class NoState:
+    """What a Recording has in place of a `State` where its run left none. It counts as false, and a run that is to
+    continue from it is refused, rather than begun from rest. why: in words, with what to do.
+
+    >>> import eventsim, numpy as np
+    >>> model = eventsim.Model({"in": eventsim.Input((1,)), "n": eventsim.Neuron()}, [("in", "n")])
+    >>> bool(eventsim.Simulator(model).run([[[1], [0]]], lengths=[1]).state)
+    False
+    """
+
+    why: str = merged("same")
+
+    def __bool__(self):
+        return False
+
+
+OF_LENGTHS = NoState("samples that have lengths of their own end at different steps, so that a run of them leaves "
+                     "no state; run those of one length together, without lengths, and give the state of each run")
+OF_ITERATE = NoState("`iterate` keeps no state; call `run` for each batch, and give the state of its Recording")
+OF_WINDOW = NoState("a stream hands the state from window to window; give `Stream.state` to `Simulator.stream`")
+
+
 def arrays_of(layer: LayerStage, n_samples, dtype) -> Dict[str, tuple]:
     """Return {kind: (shape, dtype)} of what a layer takes from step to step."""
     update, array = layer.update, ((n_samples, layer.positions, layer.padded), dtype)

@@ -111,7 +111,7 @@ import numpy as np
 from eventsim.formats.refusing import guarded, MAX_EDGES, MAX_NODES
 from eventsim.model.check import Check
 from eventsim.model.chip import Chip
-from eventsim.model.input import EventBins
+from eventsim.model.input import EventBins, Input
 from eventsim.model.kinds import NODE_TYPES
 from eventsim.model.network import Model
 from eventsim.model.parameters import Axes, Parameter
@@ -253,6 +253,8 @@ def _read_fields(group, cls, others=()):
     values = {
         name: _READERS[kind](group, name) for name, kind in types.items() if name in group
     }
+    if cls is Input and values.get("encoding") == "real" and values.get("scale", 1.0) > 0:
+        values.pop("scale", None)  # which eventsim 0.1 took, wrote and did not use
     return guarded(group, lambda: cls(**values))
 
 

@@ -155,7 +155,8 @@ class _Draft:
             if layer.recurrent is not None:
                 loop = self._unused(f"{name}.recurrent")
                 self.nodes[loop] = layer.recurrent
-                self.edges += [Edge(name, loop, 1), Edge(loop, name)]
+                behind = layer.recurrent_bias  # a delay behind synapses delays their biases, too
+                self.edges += [Edge(name, loop, 1 - behind), Edge(loop, name, behind)]
 
     def _connect(self):
         """Add the edges into all operations that miss them; that may add operations."""
@@ -182,7 +183,8 @@ class _Draft:
                 self._read(target, shape, part.node, part.delay + delay, own)
             return
         read = operation.settings.get("shape", operation.shape)
-        if isinstance(self.nodes[target], Dense) or (len(shape) == 1 and self.nodes[target].integrates()):
+        takes_vectors = self.nodes[target].integrates() or isinstance(self.nodes[target], Add)
+        if isinstance(self.nodes[target], Dense) or len(shape) == 1 and takes_vectors:
             if len(read) > 1:
                 source = self._flattened(source)
         elif self.nodes[target].integrates() and read != tuple(shape):

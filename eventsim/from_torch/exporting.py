@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
 from eventsim.arguments import mapping, shown
 from eventsim.errors import DataError, EventsimWarning, ModelError, UnsupportedError
@@ -22,7 +23,7 @@ from eventsim.from_torch.independence import (
 from eventsim.from_torch.layers import Rules
 from eventsim.from_torch.operations import elementwise, maps, reductions, vectors
 from eventsim.from_torch.libraries import norse, sinabs, snntorch, spikingjelly
-from eventsim.from_torch.other_steps import is_fixed_to_its_steps
+from eventsim.from_torch.other_steps import is_fixed_to_its_steps, parts_in_a_long_run
 from eventsim.from_torch.preserving import preserved, uncompiled
 from eventsim.from_torch.running import follow, sent_in_float32
 from eventsim.from_torch.samples import read_samples
@@ -65,8 +66,9 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         `lambda y: y.mean(0)`; by default the first.
     provenance: name -> text, how the file was made.
 
-    A network that is a different model for each number of steps (`out[:10].sum(0)`, `out.sum(0) / 10`, a bias
-    behind their sum) gives a model with `timesteps_fixed` set: runs of other numbers of steps warn.
+    A network that is a different model for each number of steps (`out[:10].sum(0)`, `out.sum(0) / 10`,
+    `out.sum(0).clamp(max=10)`, a bias behind their sum) gives a model with `timesteps_fixed` set: runs of other
+    numbers of steps warn.
 
     Raises UnsupportedError, naming the place in the network's code, for what has no equal in eventsim, such as an
     answer that depends on how many samples there are;
@@ -91,9 +93,10 @@ def from_torch(net, x, input=None, timesteps=None, class_names=(), *, shape=None
         cut_off = choose_widths(traced.trace.graph, builds[0], sent)
         levels, in_float32 = (proof.sent_levels(values, builds[0]) for values in sent)
         original = proof.OriginalSpikes(levels, traced.outputs.numpy())
-        make = functools.partial(Model, timesteps=traced.timesteps, class_names=class_names, timesteps_fixed=fixed,
+        make = functools.partial(Model, timesteps=traced.timesteps, class_names=class_names,
                                  provenance={**_provenance(net, traced), **provenance})
         model = _proved(builds, make, samples, original, in_float32)
+        model.timesteps_fixed = fixed or parts_in_a_long_run(net, RULES, samples, traced, output, model, builds[0])
         may_move = "" if is_layout_known else may_have_steps(net, RULES, samples, traced, output)
         _warn_of(model, traced, original, (samples.note, may_move, cut_off, unknown, depends_on_its_type(net)))
     return model
@@ -119,6 +122,9 @@ def _check_arguments(net, output):
     if output is not None and not callable(output):
         raise DataError(f"output is {shown(output)}, expected a function of what forward returns, or None")
     for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if isinstance(tensor, UninitializedTensorMixin):
+            raise UnsupportedError(f"{name} has no shape yet, as its module is lazy: run the network once, "
+                                   "net(x), and give it then")
         if tensor.is_meta:
             raise UnsupportedError(f"{name} lies on device 'meta', which holds no numbers: make the network on "
                                    "'cpu' and load its weights")

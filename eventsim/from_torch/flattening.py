@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
+from eventsim.from_torch.graph import Operand, Operation
 from eventsim.from_torch.linear_maps import constants_of, linear_part
 from eventsim.from_torch.operations.rows import gives_current
 from eventsim.model.parameters import parameter_on
@@ -28,7 +29,11 @@ def flatten_maps(graph) -> None:
     for number, operation in enumerate(graph.nodes):
         if operation.kind == "layer" and _is_given_by_matrices(graph, operation, flat):
             flat[number] = operation.shape
-            graph.nodes[number] = _as_vector(operation)
+            graph.nodes[number] = replace(_as_vector(operation), sources=_beside_vectors(graph, operation, flat))
+        elif operation.kind == "add" and not gives_current(graph, number) and \
+                any(source.node in flat for source in operation.sources):
+            flat[number] = operation.shape
+            graph.nodes[number] = replace(operation, shape=(operation.size,))
         elif operation.kind in WRITTEN and len(operation.sources) == 1:
             read = operation.sources[0].node
             if read in flat or _pads_a_current(graph, operation):
@@ -43,20 +48,54 @@ def flatten_maps(graph) -> None:
 
 
 def _is_given_by_matrices(graph, layer, flat):
-    """Whether all that a layer's map reads are vectors. Loops of its own have to be matrices. flat: what is a
-    vector already."""
+    """Whether a vector is among what a layer's map reads: maps beside it are flattened. Loops of its own have to
+    be matrices. flat: what is a vector already."""
     if len(layer.shape) == 1 or not layer.sources:
         return False
     recurrent = layer.settings["layer"].recurrent
-    waiting, are_vectors = [layer.sources[0].node], []
+    is_given = any(graph.nodes[number].kind == "linear" or number in flat for number, _ in _summands(graph, layer))
+    return is_given and (recurrent is None or not recurrent.n_axes)
+
+
+def _summands(graph, layer):
+    """Return the operands whose sum a layer reads, sums of sums taken apart."""
+    waiting, summands = list(layer.sources), []
     while waiting:
-        number = waiting.pop()
-        operation = graph.nodes[number]
+        operand = waiting.pop(0)
+        operation = graph.nodes[operand.node]
         if operation.kind == "add":
-            waiting += [source.node for source in operation.sources]
+            waiting += [source._replace(delay=source.delay + operand.delay) for source in operation.sources]
         else:
-            are_vectors.append(operation.kind == "linear" or number in flat)
-    return all(are_vectors) and (recurrent is None or not recurrent.n_axes)
+            summands.append(operand)
+    return summands
+
+
+def _beside_vectors(graph, layer, flat):
+    """Return the sources of a layer that is a vector: what no neuron has seen yet is given by matrices, too."""
+    summands = _summands(graph, layer)
+    written = [_of_matrix(graph, operand, flat) for operand in summands]
+    if written == summands:
+        return layer.sources
+    total = Operation("add", (layer.size,), tuple(written), {}, layer.where, layer.still)
+    return (Operand(graph.add(total)),)
+
+
+def _of_matrix(graph, operand, flat):
+    """Return the operand of a summand that a vector reads: of a map of weighted sums, the same by a matrix."""
+    operation = graph.nodes[operand.node]
+    if operation.kind == "linear" or operand.node in flat or not gives_current(graph, operand.node):
+        return operand
+    matrix = None
+    if operation.kind in WRITTEN:
+        read = graph.nodes[operation.sources[0].node]
+        shape = flat.get(operation.sources[0].node, read.settings.get("shape", read.shape))
+        matrix = _written_out(operation, shape)
+    if matrix is None:
+        raise UnsupportedError(operation.where.before(
+            "is added to a map that no convolution gives (padding by reflect, replicate or circular, resampling, "
+            "a convolution of what another has weighed), and cannot be written out as a matrix beside it; put "
+            "neurons between these weights, or pad with zeros"))
+    return operand._replace(node=graph.add(matrix, ("matrix", operand.node)))
 
 
 def _pads_a_current(graph, operation):

@@ -29,6 +29,8 @@ class NeuronLayer:
     axes: of what its forward takes and gives: "N" (one step, samples first), "TN" or "NT" (all steps).
     before: synapses between what the module reads and its neurons, or None.
     recurrent: synapses from the neurons' spikes of the step before back to them, or None.
+    recurrent_bias: the first step in which the biases of these act: 0, or 1 where each call of the module starts
+        with zeros in place of what its recurrent synapses give.
     output: which of the tensors that forward returns are the spikes (or the value of what never fires).
     membrane: which of them is the membrane, or None.
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
@@ -42,6 +44,7 @@ class NeuronLayer:
     axes: str = "N"
     before: Optional[Node] = None
     recurrent: Optional[Node] = None
+    recurrent_bias: int = 0
     output: int = 0
     membrane: Optional[int] = None
     steps: int = -1
@@ -279,6 +282,9 @@ def steps_first(value, layer, n):
 def _number_of(trace, taken, shape):
     """(number, first step) of a call: of the neurons whose state it goes on with, else of new ones."""
     number, first = _goes_on(trace, taken)
+    if number is not None and taken.layer.recurrent is not None and taken.layer.recurrent_bias:
+        raise Refused("is called again for the steps that follow, and forgets at every call what its recurrent "
+                      "synapses have given; give it all steps in one call")
     if number is None:
         module = taken.module
         number = trace.graph.add(Operation(

@@ -18,7 +18,9 @@ def preserved(net):
     default type."""
     modules = list(net.modules())
     kept = [(module, {name: _kept(value) for name, value in vars(module).items()}) for module in modules]
-    tensors = {id(t): (t, t.detach().clone()) for module in modules for t in _tensors(vars(module))}
+    scripted = [(module, _scripted(module)) for module in modules]
+    tensors = {id(t): (t, t.detach().clone()) for attributes in (*map(vars, modules), *(of for _, of in scripted))
+               for t in _tensors(attributes)}
     default = torch.get_default_dtype()
     states = [(generator, generator.get()) for generator in generators(net)]
     try:
@@ -31,6 +33,9 @@ def preserved(net):
             generator.set(state)
         for module, attributes in kept:
             _put_back(vars(module), attributes)
+        for module, attributes in scripted:
+            for name, value in attributes.items():
+                setattr(module, name, value)
         for tensor, values in tensors.values():
             if not _same(tensor.detach(), values):
                 tensor.data.copy_(values)
@@ -114,6 +119,13 @@ def _parts(tensor):
     indices = (tensor.crow_indices(), tensor.col_indices()) if by_rows else (
         tensor.ccol_indices(), tensor.row_indices())
     return [*indices, tensor.values()]
+
+
+def _scripted(module):
+    """What a module of torch.jit keeps outside of Python, by name: its flag of training and its tensors."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return {}
+    return {"training": module.training, **dict(module.named_buffers(recurse=False))}
 
 
 def _kept(value):

@@ -119,6 +119,18 @@ def prove_in_float32(model: Model, samples, levels: Dict[str, np.ndarray]) -> No
             raise ModelError(f"in float32 {parting.text}")
 
 
+def differs(model: Model, samples, original: OriginalSpikes, precision, tolerance) -> bool:
+    """Whether a model gives otherwise than the original, by more than rounding. tolerance: of the outputs,
+    relative to the largest; without outputs, spikes alone are compared."""
+    run = Simulator(model, precision).run(samples, record=tuple(f"spikes:{name}" for name in original.levels))
+    if any((run.levels(name) != levels).any() for name, levels in original.levels.items()):
+        return not _parting(model, samples, original, precision).near
+    if not original.outputs.size:
+        return False
+    largest = max(1.0, np.abs(original.outputs).max())
+    return bool(np.abs(run.output - original.outputs).max() > tolerance * largest)
+
+
 def check_group(model: Model, samples, original: OriginalSpikes) -> Check:
     """The Check of the original's outputs and counts."""
     counts = {}

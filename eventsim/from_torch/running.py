@@ -21,6 +21,9 @@ from eventsim.from_torch.reading import ways_of_delay
 from eventsim.from_torch.tracing import Tracing
 
 STATES = ("state", "states", "hidden")  # how the argument is called that takes what neurons keep
+# words in what is raised about samples of another shape than a network takes
+SHAPES = ("shape", "size", "dim", "channel", "axis", "axes", "expected", "unpack", "out of range", "out of bounds",
+          "must match", "broadcast", "invalid for input", "index", "split", "stack")
 QUANTISED = ("torch.ao.nn.quantized", "torch.nn.quantized", "torch.ao.nn.intrinsic.quantized")  # modules of torch
 
 
@@ -124,7 +127,14 @@ def _remedy(net, error):
         return "copy.deepcopy of what it computes cannot be followed: use x.clone()"
     if "Sparse" in str(error):
         return "sparse tensors have no equal in eventsim: make them dense, x.to_dense()"
-    return "see layout and timesteps"
+    if "FakeQuant" in type(module).__name__:
+        return (f"{type(module).__name__} takes float32 alone, and a network is followed in float64: export the "
+                "network of floats, with the weights rounded as it rounds them")
+    if torch.empty(0).is_meta:
+        return "it runs inside of torch.device('meta'), where tensors hold no numbers: call from_torch outside"
+    if any(word in str(error).lower() for word in SHAPES):
+        return "see layout and timesteps"
+    return "its own code raises that: see whether net(x) runs, in torch.float64 too"
 
 
 def _needed(net):

@@ -7,12 +7,12 @@ import torch
 
 from eventsim.arguments import index_of, instance_of, shown
 from eventsim.errors import DataError
+from eventsim.inputs.levels import MANY_EVENTS
 from eventsim.model.input import Input
 from eventsim.model.parameters import MAX_BITS
 from eventsim.tensors import as_array
 
 LAYOUTS = ("N", "NT", "TN")
-MANY_EVENTS = 15  # in a pixel of one frame: above that, bytes are rather pixels of an image
 WHOLE = 1e-3  # how far a level that was computed from a value may be from a whole number
 
 

@@ -44,6 +44,7 @@ class Tracing:
 
     samples: N. steps: T, or None while unknown. graph: the operations. places: of every tensor.
     refusals: reasons for which the whole network cannot be taken, with their places.
+    counts_steps: whether something holds for a number of steps alone, such as that their sum fits into a type.
     """
 
     def __init__(self, net, rules, samples):
@@ -51,7 +52,7 @@ class Tracing:
         self.nodes = self.graph.nodes
         self.places = Places(self.nodes)
         self.samples, self.rules = samples, rules
-        self.refusals = []
+        self.refusals, self.counts_steps = [], False
         self.calls = {}  # number of a layer -> list of Call
         self.input_bits = None  # of an input of whole levels
         self.input_is_real = False  # whether the input is real numbers, which synapses alone read
@@ -305,7 +306,10 @@ class _Following(TorchDispatchMode):
         if name in LOOKS:
             trace.look(name.strip("_"))
             return func(*args, **kwargs)
-        return self._followed(func, name, args, kwargs, written)
+        _refuse_complex(trace, name, known)
+        out = self._followed(func, name, args, kwargs, written)
+        _refuse_complex(trace, name, tensors_in(out))
+        return out
 
     def _followed(self, func, name, args, kwargs, written):
         trace = self._trace
@@ -392,6 +396,14 @@ class _Following(TorchDispatchMode):
                 if not self._trace.places.knows(tensor):
                     self._trace.places.write(tensor,
                                              torch.tensor(self._trace.graph.first_place(self._trace.inside)))
+
+
+def _refuse_complex(trace, name, tensors):
+    """Raise UnsupportedError where an operation reads or gives complex numbers."""
+    if any(tensor.is_complex() for tensor in tensors):
+        raise UnsupportedError(trace.where().before(
+            f"computes with complex numbers ({name.strip('_')}), which have no equal in eventsim; compute with "
+            "real ones, such as weights for the real and for the imaginary part"))
 
 
 def _refuse_overflow(trace, name, out):

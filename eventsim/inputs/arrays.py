@@ -7,13 +7,14 @@ from functools import cached_property
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.levels import array_of
+from eventsim.inputs.chunks import parts_of
+from eventsim.inputs.levels import array_of, remedy_of_axes
 from eventsim.inputs.source import check_shape_of_labels, checked_labels, Source
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.nearby import MOST_NAMED, what_is_held
 from eventsim.storage.npz import array_header, npz_header_of_any_order, npz_member
 from eventsim.storage.reading import READ_ERRORS
-from eventsim.tensors import as_array, pairs_of
+from eventsim.tensors import as_array, pairs_of, refuse_steps_first
 
 
 def notes_on(names):
@@ -45,14 +46,12 @@ class Hdf5Source(Source):
             if "y" in root:
                 y = root.dataset("y")
                 y.require_numbers()
-                check_shape_of_labels(y.shape, y.dtype, self.n_samples, path)
+                check_shape_of_labels(y.shape, y.dtype, self.n_samples, path, self.sample_shape)
                 self.labels = checked_labels(root.numbers("y"), self.n_samples, path)
 
     def read(self, size, stop, first=0):
         with open_hdf5(self.path, DataError) as root:
-            x = root.dataset("x")
-            for start in range(first, stop, size):
-                yield x.rows(slice(start, min(start + size, stop)))
+            yield from parts_of(root.dataset("x"), size, stop, first)
 
 
 class NpzSource(Source):
@@ -74,7 +73,7 @@ class NpzSource(Source):
             if "y.npy" in names:
                 with npz_member(archive, "y", path) as file:
                     shape, dtype, _ = npz_header_of_any_order(archive, file, "y", path)
-                    check_shape_of_labels(shape, dtype, self.n_samples, path)
+                    check_shape_of_labels(shape, dtype, self.n_samples, path, self.sample_shape)
                     data = file.read(math.prod(shape) * dtype.itemsize)
                     y = np.frombuffer(data, dtype).reshape(shape)
                 self.labels = checked_labels(y, self.n_samples, path)
@@ -130,8 +129,12 @@ class ArrayData:
         n_axes = len(input_node.shape)
         if self._x.ndim not in (1 + n_axes, 2 + n_axes) or not self._x.size:
             shape = ", ".join(map(str, input_node.shape))
-            raise DataError(f"x has shape {self._x.shape}, expected (N, {shape}), or with steps after N")
-        self.labels = None if y is None else checked_labels(as_array(y), len(self._x), "arrays")
+            reshaping = remedy_of_axes(self._x.shape[1:], input_node.shape)
+            raise DataError(f"x has shape {self._x.shape}, expected (N, {shape}), or with steps after N"
+                            + (f"; give {reshaping}" if reshaping else ""))
+        y = None if y is None else as_array(y)
+        refuse_steps_first(self._x, y, "the pair (x, y)")
+        self.labels = None if y is None else checked_labels(y, len(self._x), "arrays")
         self.n_steps = self._x.shape[1] if self._x.ndim == 2 + n_axes else None
 
     def __len__(self):

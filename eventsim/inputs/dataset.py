@@ -23,11 +23,12 @@ from eventsim.inputs.encoders import Encoding, SCALE_OF_BYTES, unit_values
 from eventsim.inputs.images import (
     CIFAR_TEST, CifarSource, fits_cifar, IDX_IMAGES, IdxSource, image_parts, image_source,
 )
-from eventsim.inputs.levels import check_values, takes_shades
+from eventsim.inputs.levels import check_values, remedy_of_axes, takes_shades
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
 from eventsim.inputs.recordings import (
     is_data_set, RecordingSource, recordings_of_file, recordings_of_folder, remedy_of_depth,
 )
+from eventsim.inputs.unread import remedy_of_unread
 from eventsim.storage.hdf5 import members_of
 from eventsim.storage.nearby import MOST_NAMED, remedy_of_folder, remedy_of_missing
 from eventsim.storage.reading import reading, refuse_special
@@ -252,6 +253,9 @@ class Dataset:
         n, *rest = self._source.sample_shape or (0,)
         if tuple(rest) == shape[1:] and shape[0] == 1 < n <= MOST_COLOURS:
             return "; where these are steps, write x[:, :, np.newaxis]"
+        reshaping = remedy_of_axes(self._source.sample_shape, shape)
+        if reshaping:
+            return f"; write {reshaping}"
         if self._input.events is not None and self._source.sample_shape == (len(KEYS),):
             return "; where its rows are events, give the order of their columns (--columns txyp)"
         return ""
@@ -337,7 +341,8 @@ class EncodedDataset(Dataset):
     def _values(self, x, start):
         asked = self._encoder.asked
         try:
-            if self._encoding.makes_steps or asked.full_scale is not None:
+            # a change of floats needs no scale; all other values are shares of one
+            if self._encoding.makes_steps or asked.full_scale is not None or x.dtype.kind != "f":
                 if asked.full_scale is None and x.dtype == np.uint8:
                     self._largest_byte = max(self._largest_byte or 0, int(x.max(initial=0)))
                 x = unit_values(x, asked.full_scale)
@@ -384,7 +389,7 @@ def _source(path, input_node, timesteps, options):
     if "idx" in path.name or start.startswith(b"\x1f\x8b") or start[:2] == b"\0\0":
         return IdxSource(path)
     reason = "of no known format" if start else "empty"
-    raise DataError(f"{path}: {reason}, expected {KNOWN}")
+    raise DataError(f"{path}: {reason}, expected {KNOWN}{remedy_of_unread(path)}")
 
 
 def _folder_source(path, input_node, timesteps, options):
@@ -396,7 +401,8 @@ def _folder_source(path, input_node, timesteps, options):
         return RecordingSource(recordings, input_node, timesteps, options)
     raise DataError(
         f"{path}: a folder with none of {', '.join((*IDX_IMAGES, *CIFAR_TEST))}, [Test/]<digit>, [Test/]<class> "
-        f"or recordings of events" + (_remedy_of_parent(path) or remedy_of_depth(path, options))
+        f"or recordings of events" + (_remedy_of_parent(path) or remedy_of_depth(path, options)
+                                   or remedy_of_unread(path))
     )
 
 

@@ -46,7 +46,9 @@ def latency(x, timesteps, threshold=0.01, tau=1.0, first_spike_time=0, **switche
 
     x: (*shape) in 0 to 1. The time is tau log(x / (x - threshold)), that of a membrane charged by x.
     timesteps: 1 or more. first_spike_time: the step in which the largest values spike.
-    switches: linear: the time is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`;
+    switches: linear: the time is tau (1 - x), at most tau (1 - threshold); normalize: times fill `timesteps`, up
+    to the latest, that of the smallest value in x (spikegen, given a batch, fills them up to the latest of all its
+    samples, so that it is equal for a batch of one; linear times are equal for any);
     clip: values below the threshold have no spike; bypass: times after the last step are left out instead of
     refused. Returns uint8 (timesteps, *shape). Raises DataError.
     """

@@ -94,12 +94,15 @@ class IdxSource(Source):
         return dtype, shape
 
     def _find_labels(self):
+        """Return the path of the labels beside the images, first of all of those that are packed as they are, or
+        None."""
         stem = self.path.name.removesuffix(".gz")
         if "images" not in stem:
             return None
         stem = stem.replace("images", "labels").replace("idx3", "idx1")
         other = stem.replace(".idx1", "-idx1") if ".idx1" in stem else stem.replace("-idx1", ".idx1")
-        candidates = (self.path.with_name(name + gz) for name in (stem, other) for gz in ("", ".gz"))
+        packings = (".gz", "") if self.path.name.endswith(".gz") else ("", ".gz")
+        candidates = (self.path.with_name(name + gz) for gz in packings for name in (stem, other))
         return next((path for path in candidates if path.is_file()), None)
 
     def _read_labels(self, path):

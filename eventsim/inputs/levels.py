@@ -1,6 +1,8 @@
 """Arrays and event recordings become levels, checked against the model's Input node."""
 
+import math
 import warnings
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -8,6 +10,8 @@ from eventsim.errors import DataError, EventsimWarning, LevelError
 from eventsim.tensors import as_array
 
 RAW = "give the raw integers, the model does the scaling itself"
+MANY_EVENTS = 15  # in a pixel of one step: above that, bytes are rather pixels of an image
+PIXELS = range(128, 256)  # where the largest of whole numbers is, they are rather pixels, whatever their type
 UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 
@@ -51,6 +55,7 @@ def checked_levels(x, input_node, narrow=False):
 
 def array_of(x):
     """Return x as an array of numbers. Raises DataError where it is none."""
+    _refuse_pairs(x)
     try:
         x = as_array(x)
     except DataError:
@@ -59,6 +64,20 @@ def array_of(x):
         raise DataError(f"x is no array of numbers ({' '.join(str(error).split())})") from None
     _check_type(x)
     return x
+
+
+def _refuse_pairs(x):
+    """Raise DataError for a data set that gives (x, y) of one sample after the other, as torch's TensorDataset."""
+    if isinstance(x, (np.ndarray, Sequence, Mapping)) or hasattr(x, "__array__") or not all(
+            hasattr(type(x), name) for name in ("__getitem__", "__len__")):
+        return
+    try:
+        gives_pairs = len(x) and isinstance(x[0], tuple)
+    except (KeyError, IndexError, TypeError):  # what it is instead is said by what makes an array of it
+        return
+    if gives_pairs:
+        raise DataError(f"x is a {type(x).__name__}, which gives samples one by one as tuples, expected an array "
+                        "or a loader of batches: torch.utils.data.DataLoader(x, batch_size=64)")
 
 
 def _check_type(x):
@@ -127,6 +146,7 @@ def check_layout(shape, input_node, timesteps) -> None:
 
 def _remedy(given, shape):
     """Return what turns a shape that users often have into the expected one."""
+    reshaping = remedy_of_axes(given[1:], shape)
     channels_last = shape[1:] + shape[:1]
     if given == shape:
         return "; a single sample needs a sample axis: x[np.newaxis]"
@@ -134,6 +154,16 @@ def _remedy(given, shape):
         return "; channels come first: np.moveaxis(x, -1, -3)"
     if len(shape) == 3 and shape[0] == 1 and given[-2:] == shape[1:]:
         return "; the channel axis is missing: np.expand_dims(x, -3)"
+    return f"; give {reshaping}" if reshaping else ""
+
+
+def remedy_of_axes(stored, shape) -> str:
+    """Return how vectors become samples of an Input's shape, or samples become vectors, where they have as many
+    values; else "". stored: the shape of a sample, maybe with steps before."""
+    for n_steps, kept in ((0, "len(x)"), (1, "*x.shape[:2]")):
+        axes = stored[n_steps:]
+        if 1 in (len(axes), len(shape)) and len(axes) != len(shape) and math.prod(axes) == math.prod(shape):
+            return f"x.reshape({kept}, {'-1' if len(shape) == 1 else ', '.join(map(str, shape))})"
     return ""
 
 
@@ -145,6 +175,7 @@ def check_values(x, input_node):
     if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
         raise DataError("x has a value that is not finite (NaN, infinite, or beyond float64)")
     if input_node.encoding == "real":
+        _warn_of_pixels(x, input_node)
         return
     low, high = level_range(input_node)
     if x.dtype.kind == "f" and (x != np.floor(x)).any():
@@ -161,16 +192,32 @@ def check_values(x, input_node):
                       EventsimWarning, stacklevel=2)
 
 
+def _warn_of_pixels(x, input_node):
+    """Warn where whole numbers that a real input takes as they are look like pixels, which networks are seldom
+    trained on as they are."""
+    if x.dtype.kind not in "iu":
+        return
+    highest = int(x.max())
+    if highest > MANY_EVENTS and x.dtype == np.uint8 or highest in PIXELS and int(x.min()) >= 0:
+        shape = ", ".join(map(str, input_node.shape)) + "," * (len(input_node.shape) == 1)
+        warnings.warn(
+            f"x is of type {x.dtype} and looks like pixels, which the model's real input takes as these numbers: "
+            "if the network was trained on pixels that were scaled or normalised, give the same floats, or import "
+            f"it with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); "
+            "if on these numbers, x.astype(np.float32) says so", EventsimWarning, stacklevel=3)
+
+
 def takes_shades(input_node) -> bool:
     """Return whether the Input takes pictures of more than black and white, level for level."""
     return input_node.encoding == "image" and input_node.bits > 1
 
 
 def _are_levels(x, input_node):
-    """Return whether integers are levels of an Input without a sign: none is above its highest level when
-    they are read as unsigned, which makes negative ones the largest. `argmax` takes a third of the time of
-    `max` for one sample."""
-    if input_node.signed or not x.dtype.isnative:
+    """Return whether integers are known to be levels of an Input without a sign: none is above its highest level
+    when they are read as unsigned, which makes negative ones the largest, and larger than any level where their
+    type is wider than levels. `argmax` takes a third of the time of `max` for one sample."""
+    n_bits = x.dtype.itemsize * 8
+    if input_node.signed or not x.dtype.isnative or x.dtype.kind == "i" and n_bits <= input_node.bits:
         return False
     unsigned = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
     return unsigned.item(unsigned.argmax()) < 1 << input_node.bits

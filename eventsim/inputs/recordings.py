@@ -12,16 +12,18 @@ from typing import Callable, List, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.arrays import holds_samples
+from eventsim.inputs.arrays import holds_samples, SOURCES
 from eventsim.inputs.event_files import cochlea
 from eventsim.inputs.event_files.opening import event_format, is_prose, open_as, refuse_dangling, unknown_format
 from eventsim.inputs.event_files.options import refuse_given
+from eventsim.inputs.event_files.text_events import SUFFIXES as TEXTS
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.images import image_parts
 from eventsim.inputs.levels import check_values
 from eventsim.inputs.preparing import check_steps, Cut, DataOptions, of_part, prepared
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
+from eventsim.inputs.unread import remedy_of_unread
 from eventsim.storage.nearby import MOST_NAMED, MOST_OPENED
 from eventsim.storage.reading import reading
 from eventsim.text import listed, many
@@ -247,7 +249,7 @@ def _classes(path, folders, names, options):
                   for each in class_folders for file in taken[each]]
     if class_folders and not any(map(_files, class_folders)):
         classes = listed([each.name for each in class_folders], MOST_NAMED)
-        remedy = remedy_of_depth(path, options, class_folders)
+        remedy = remedy_of_depth(path, options, class_folders) or remedy_of_unread(path)
         raise DataError(f"{path}: its class folders {classes} have no recordings{remedy}")
     beside = [each for folder in folders for each in _beside(folder, names, options)]
     beside += [each for folder in class_folders for each in _folders_beside(folder, (), options)]
@@ -364,7 +366,8 @@ class RecordingSource(Source):
         self._all, self._input, self._options = recordings.all, input_node, options
         self.layout = "CHW" if len(input_node.shape) == 3 else ""
         if input_node.events is None:
-            raise DataError(f"{self.path}: holds event recordings; binning them needs events in the model's Input")
+            raise DataError(f"{self.path}: holds event recordings; binning them needs events in the model's Input"
+                            f"{self._remedy_of_values()}")
         if options.split != "width" and timesteps is None:
             raise DataError(f"{self.path}: split={options.split!r} cuts recordings into timesteps; give them "
                             "(--timesteps N)")
@@ -378,6 +381,15 @@ class RecordingSource(Source):
         if timesteps is None and self._all:
             self.lengths = np.array([self._cut(one).n_steps for one in self._all], np.int64)
         self.sample_shape = (self._steps(0, self.n_samples), *input_node.shape)
+
+    def _remedy_of_values(self):
+        """Return what to say of files in which values may stand that are no events, or ""."""
+        suffix = self._all[0].path.suffix.lower() if self._all else ""
+        if suffix in SOURCES:
+            return "; where these are values, name them x: np.savez(file, x=x, y=y)"
+        if suffix in TEXTS:
+            return "; text is of events alone: where these are values, save arrays, np.savez(file, x=x, y=y)"
+        return ""
 
     def read(self, size, stop, first=0):
         self.notes.clear()

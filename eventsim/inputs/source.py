@@ -12,15 +12,18 @@ N_CLASSES = 1 << 31  # that labels can name
 PASSED_BYTES = 1 << 24  # at a time
 
 
-def check_shape_of_labels(shape, dtype, n_samples, path):
-    """Raise DataError unless an array, which need not be read yet, can be labels."""
+def check_shape_of_labels(shape, dtype, n_samples, path, sample_shape=()):
+    """Raise DataError unless an array, which need not be read yet, can be labels. sample_shape: of a sample of x,
+    where its steps may have been taken for samples."""
     if len(shape) != 1 or dtype.kind not in "iuf":
         raise DataError(
             f"{path}: y has shape {shape} and type {dtype}, "
             "expected one class number per sample"
         )
     if shape[0] != n_samples:
-        raise DataError(f"{path}: y has {shape[0]} labels, but x has {n_samples} samples")
+        swapped = sample_shape[:1] == shape and len(sample_shape) > 1
+        remedy = "; where its steps come first, (T, N, ...), write x.swapaxes(0, 1)" * swapped
+        raise DataError(f"{path}: y has {shape[0]} labels, but x has {n_samples} samples{remedy}")
 
 
 def checked_labels(y, n_samples, path):

@@ -3,7 +3,8 @@
 Each kernel takes a row of sums and `still`, whether it holds a single step for all, adds what earlier paths have
 left where maps.adds, and, at the last path, updates the membranes. A path calls the kernel that its layer needs by
 address. They take as many channels at once as an element of maps.masks holds: 16, whatever the lanes of a tile
-are, so that they are compiled once, and what a neuron has to remember takes few registers.
+are, so that they are compiled once, and what a neuron has to remember takes few registers; `fire_softly`, which
+needs few, takes 32 where a tile has as many.
 """
 
 from typing import NamedTuple
@@ -197,22 +198,26 @@ def _limits_of(n, which, p, sample):
 
 
 @inlined
-def _limited(x, limits, n, maps, zero):
-    """Return x as a number of limited width holds it, once it is noted. Writes maps.audit."""
+def _limited(x, idle, limits, n, maps, zero):
+    """Return x as a number of limited width holds it, once it is noted. idle: where x has not been computed, and
+    stays as it is. Writes maps.audit."""
     if maps.audits:
-        _note(x, limits, maps, zero)
+        _note(x, idle, limits, maps, zero)
+    if n.narrow and n.pauses:
+        return select(idle, x, _within(x, limits, zero))
     return _within(x, limits, zero) if n.narrow else x
 
 
 @inlined
-def _note(x, limits, maps, zero):
-    """Note the lowest and highest value, and how often x leaves its limits. Writes maps.audit."""
+def _note(x, idle, limits, maps, zero):
+    """Note the lowest and highest value, and how often x leaves its limits, but where it is idle. Writes
+    maps.audit."""
     lowest = load(maps.audit, limits.audit, zero)
     store(maps.audit, limits.audit, select(below(x, lowest), x, lowest))
     highest = load(maps.audit, limits.audit + limits.padded, zero)
     store(maps.audit, limits.audit + limits.padded, select(below(highest, x), x, highest))
     if limits.rule != NO_LIMIT:
-        outside = or_(below(x, splat(limits.low, zero)), below(splat(limits.high, zero), x))
+        outside = and_not(or_(below(x, splat(limits.low, zero)), below(splat(limits.high, zero), x)), idle)
         number = load(maps.audit, limits.audit + 2 * limits.padded, zero)
         store(maps.audit, limits.audit + 2 * limits.padded, number + select(outside, splat(1, zero), zero))
 
@@ -243,7 +248,7 @@ def _summed(sums, k, o, bias, limits, n, maps, p, zero):
     x = load(sums, k, zero)
     if maps.adds:
         x = load(maps.current, o, zero) + x
-    x = _limited(x, limits, n, maps, zero)
+    x = _limited(x, below(zero, zero), limits, n, maps, zero)
     if n.gains:
         x = scaled(x, load(n.gain, p.neuron, zero))
     if n.shift:
@@ -289,7 +294,7 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                     i = load(maps.filtered, p.state, zero)
                     x = decayed(i, load(n.current_leak, p.neuron, zero),
                                 n.decay_bits, n.decay_positive, n.decay_negative) + x
-                x = _limited(x, current_limits, n, maps, zero)
+                x = _limited(x, nobody, current_limits, n, maps, zero)
                 if n.filters:
                     store(maps.filtered, p.state, x)
                 if maps.traces_currents:
@@ -312,7 +317,7 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                     left = load(maps.waiting, p.state, zeros(maps.waiting, maps.masks))
                     idle = below(zeros(maps.waiting, maps.masks), left)
                     h = select(idle, u, h)
-                h = _limited(h, membrane_limits, n, maps, zero)
+                h = _limited(h, idle, membrane_limits, n, maps, zero)
                 if maps.traces_potentials:
                     store(maps.potentials, o, h)
                 minus = nobody
@@ -371,6 +376,7 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
     zero = zeros(sums, maps.masks)
     for ox in range(g.out_width):
         for first in range(0, maps.lanes, lanes_of(maps.masks)):
+            nobody = below(zero, zero)
             p = place_of(n, maps, g, sample, tile * maps.lanes + first, row * g.out_width + ox)
             bias = load(n.bias, p.bias, zero)
             drive = load(n.drive, p.neuron, zero)
@@ -392,10 +398,10 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
                 o = p.traced + t * p.per_step
                 k = ((0 if still else t) * g.out_width + ox) * maps.lanes + first
                 x = _summed(sums, k, o, bias, sum_limits, n, maps, p, zero)
-                x = _limited(x, current_limits, n, maps, zero)
+                x = _limited(x, nobody, current_limits, n, maps, zero)
                 if maps.traces_currents:
                     store(maps.currents, o, x)
-                u = _limited(u + x if n.changes == 1 else x, membrane_limits, n, maps, zero)
+                u = _limited(u + x if n.changes == 1 else x, nobody, membrane_limits, n, maps, zero)
                 active = u + drive
                 if n.rectified:
                     active = select(below(active, zero), zero, active)

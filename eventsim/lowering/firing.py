@@ -58,6 +58,7 @@ def update(unit, numbers, lanes, bias) -> Update:
     roundings = {"leak": numbers.decay, "current_leak": numbers.decay, "gain": numbers.factor}
     maps = {name: roundings.get(name, numbers.unit)(values) for name, values in exact.items()}
     maps["refractory"] = unit.on_map("refractory").astype(np.int32)
+    _check_potentials(unit, chip, maps)
     per_position = _differs_inside_channels(shape, (*maps.values(), *decision.thresholds))
     limits = overflow.limits(chip)
     parameters = Update(
@@ -81,6 +82,18 @@ def update(unit, numbers, lanes, bias) -> Update:
     special = parameters.changes or parameters.alpha or any(getattr(parameters, name) for name in SPECIAL)
     plain = chip is None and not special
     return parameters._replace(plain=int(plain))
+
+
+def _check_potentials(unit, chip, maps):
+    """Raise UnsupportedError where membranes would be brought to a potential that a chip's do not hold."""
+    if chip is None:
+        return
+    node = unit.node
+    remedy = "bring it nearer to 0" if node.resolution is None else "lower the resolution"
+    used = {"v_reset": getattr(node, "reset", "") == "hard", "v_min": getattr(node, "v_min", None) is not None}
+    for name in used:
+        if used[name]:
+            overflow.check_held(unit.label, chip, name, maps[name], remedy)
 
 
 def _plain_flags():

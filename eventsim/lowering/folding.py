@@ -9,21 +9,22 @@ do not depend on the machine. Rounding to the type of a run happens once, in `re
 """
 
 from graphlib import TopologicalSorter
-from typing import List
+from typing import List, Optional
 
 from eventsim.lowering.layers import layer
 from eventsim.lowering.linear import UNEQUAL
 from eventsim.lowering.rules import add_flattened, input_unit, RULES
 from eventsim.lowering.units import Group, Units
+from eventsim.model.chip import Chip
 from eventsim.model.network import Model
 
 
-def fold(model: Model) -> List[Group]:
-    """Return the units of a model in the order of execution.
+def fold(model: Model, chip: Optional[Chip] = None) -> List[Group]:
+    """Return the units of a model in the order of execution. chip: whose arithmetic they are for, or None.
 
     Raises UnsupportedError, naming the node, for graphs that cannot run by additions.
     """
-    units, groups = Units(model, RULES), []
+    units, groups = Units(model, RULES, chip), []
     for names in model.order():
         n_before = len(units.units)
         for name in names:

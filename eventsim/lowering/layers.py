@@ -26,7 +26,7 @@ def layer(units, name) -> Unit:
         unit.max_level, unit.signed = 2**node.n_bits - 1, node.signed
     if hasattr(node, "input_gain"):
         _fold_gain(unit)
-    _fold_constants(unit)
+    _fold_constants(unit, units.chip)
     return unit
 
 
@@ -59,11 +59,12 @@ def _fold_gain(unit):
     unit.terms = [Term(term.value * gain, term.first_step) for term in unit.terms]
 
 
-def _fold_constants(unit):
-    """Fold what is added at every step into the sum where that is the same, else into the membrane."""
+def _fold_constants(unit, chip):
+    """Fold what is added at every step into the sum where that is the same, else into the membrane. Under a chip
+    it is not the same: a current has a width of its own, and the neuron's bias is not part of it."""
     node = unit.node
     potential, bias = (1 - unit.on_map("leak")) * unit.on_map("v_leak"), unit.on_map("bias")
-    if node.sends == "changes" or getattr(node, "current_leak", None) is not None:
+    if chip is not None or node.sends == "changes" or getattr(node, "current_leak", None) is not None:
         drive = potential + bias
         unit.drive = drive if drive.any() else None
         return

@@ -32,6 +32,27 @@ def limits(chip: Optional[Chip]) -> np.ndarray:
     return np.array(rules, np.int64)
 
 
+def reach(chip: Optional[Chip], signed=False) -> Optional[int]:
+    """Return the highest membrane (signed: or how far the lowest is from 0, if that is more) of a chip's width;
+    None where it has none of its own."""
+    rule, low, high = limits(chip)[6:].tolist()
+    if rule == NO_LIMIT:
+        return None
+    return max(high, -low) if signed else high
+
+
+def check_held(label, chip, name, integers, remedy):
+    """Raise UnsupportedError where a potential that neurons are brought to, in steps of the state, is beyond a
+    chip's membranes. name: of the potential. remedy: what makes it fit beside wider membranes."""
+    rule, low, high = limits(chip)[6:].tolist()
+    beyond = integers[(integers < low) | (integers > high)]
+    if rule != NO_LIMIT and beyond.size:
+        raise UnsupportedError(
+            f"{label}: its {name} is {beyond.flat[0]} in steps of the state, but membranes of "
+            f"{chip.membrane_bits} bits on chip {chip.name!r} are from {low} to {high}; {remedy}, or widen "
+            "membrane_bits")
+
+
 def reaches_all(chip: Optional[Chip]) -> bool:
     """Return whether membranes may be any int32: they wrap at that width, with no proof that they stay below
     it."""

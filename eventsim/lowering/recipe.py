@@ -40,7 +40,7 @@ def lower(model: Model, precision: str = "float32", chip: Optional[Chip] = None,
     _check_delays(model, chip)
     check_room(model, dtype, memory_limit)
     with np.errstate(all="ignore"):  # `rounding` refuses what leaves float64
-        folded = fold(model)
+        folded = fold(model, chip)
         units = {unit.name: unit for group in folded for unit in group.units}
         if dtype.kind == "i":  # the kernels of floats do not depend on it
             note_densities(units, model.check)

@@ -171,6 +171,7 @@ def _flat(biases):
 def _rounding(unit, numbers, model) -> Rounding:
     """Return what fixed point changes in a layer."""
     scale = numbers.unrounded(np.ones(unit.shape[0]))
+    constants, later = changed_constants(unit, numbers, model)
     weights = [path.weight for path in unit.synapses if path.weight is not None]
     zeroed, clipped, worst, left = zip(*map(numbers.rounding_of, weights)) if weights else ((), (), (), ())
     return Rounding(
@@ -181,7 +182,8 @@ def _rounding(unit, numbers, model) -> Rounding:
         n_clipped=sum(clipped),
         weight_error=max(worst, default=0.0),
         n_left=sum(left),
-        constants=changed_constants(unit, numbers, model),
+        constants=constants,
+        later=later,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from eventsim.errors import UnsupportedError
 from eventsim.lowering.linear import Current, map_shape, MapShape, Maximum, Path, synaptic, Term, Train, UNEQUAL
+from eventsim.model.chip import Chip
 from eventsim.model.network import Model
 from eventsim.model.node import label_of, Node
 from eventsim.model.parameters import parameter_on
@@ -95,11 +96,12 @@ class Units:
     """What is known of a model while it is folded: the units so far, and what flows along its edges.
 
     rules: kind of a node -> rule(units, name), which returns what the node gives: Trains or a Current.
-    units: name -> Unit, in the order in which they were added. values: name -> what the node gives.
+    chip: whose arithmetic the units are for, or None. units: name -> Unit, in the order in which they were added.
+    values: name -> what the node gives.
     """
 
-    def __init__(self, model: Model, rules: Dict[str, Callable]):
-        self.model, self.rules = model, rules
+    def __init__(self, model: Model, rules: Dict[str, Callable], chip: Optional[Chip] = None):
+        self.model, self.rules, self.chip = model, rules, chip
         self.units: Dict[str, Unit] = {}
         self.values: Dict[str, object] = {}
 

@@ -17,6 +17,7 @@ from eventsim.storage.json_record import JsonRecords
 
 OVERFLOWS = ("wrap", "wrap_once", "saturate", "saturate_symmetric", "error")
 ROUNDINGS = ("toward_zero", "floor", "nearest")
+NOT_NAMES = ("float32", "float64", "int8", "fixed")  # which say the arithmetic where there is no chip
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,16 @@ class Chip:
 
     One step of a neuron, in integers: `sum` is the sum of weights over the incoming spikes, then
 
-        current  = decayed(current) + (sum << weight_shift)      or (sum << weight_shift) alone
+        current  = decayed(current) + (sum << weight_shift) + constant    or without decayed(current)
         membrane = decayed(membrane) + current + bias
         spike where membrane > threshold (or >=), and reset
 
     and each of the three is brought back to its width as soon as it is known: the sum before the
-    shift, the current before it is added, the membrane before it is compared.
+    shift, the current before it is added, the membrane before it is compared. A membrane that pauses
+    (`refractory`) stays what it is. `constant` is what comes with the spikes: the bias of synapses and of
+    normalisation, in steps of the state. `bias` is the neuron's own, with what its v_leak adds.
 
-    name, description: of the chip.
+    name, description: of the chip. The name is not that of a precision.
     weight_bits: width of a weight. weight_step: weights are multiples of it (2: Loihi's mixed sign).
     weight_shift: sums of weights are worth 2^weight_shift steps of the state.
     sum_bits, current_bits, membrane_bits: 2 to 30, or 32 (which can only wrap, and is not audited);
@@ -75,6 +78,8 @@ class Chip:
     def __post_init__(self):
         if not isinstance(self.name, str) or not self.name.isprintable() or not self.name:
             raise ModelError(f"name is {shown(self.name)}, expected the name of a chip")
+        if self.name in NOT_NAMES:
+            raise ModelError(f"name is {self.name!r}, which is a precision, expected another name for the chip")
         if not isinstance(self.description, str):
             raise ModelError(f"description is {shown(self.description)}, expected text")
         for name, low, high in (("weight_bits", 2, 16), ("weight_step", 1, 256), ("weight_shift", 0, 16),
@@ -89,10 +94,10 @@ class Chip:
             choice(self.comparison, "comparison", (">", ">="))
         if not isinstance(self.signed_spikes, bool):
             raise ModelError(f"signed_spikes is {shown(self.signed_spikes)}, expected true or false")
-        if self.weight_step >= self.highest_weight:
+        if not self.highest_weight:
             raise ModelError(
                 f"weight_step is {self.weight_step}, but a weight of {self.weight_bits} bits "
-                f"reaches only {self.highest_weight}"
+                f"reaches only {(1 << (self.weight_bits - 1)) - 1}"
             )
 
     def _check_width(self, name, overflow):

@@ -84,7 +84,7 @@ class Input(Node):
         "real": real numbers, which make the first synapses multiply.
     bits: width of a level; ignored for "real".
     signed: whether levels may be negative ("spikes" only).
-    scale: value of one level. For "image" 1/255 is what trainers divide by.
+    scale: value of one level. For "image" 1/255 is what trainers divide by; "real" has no levels.
     mean, std: per channel or scalar, "image" only. Padding that follows is zero after them.
     layout: order of the axes in which data files hold one sample, a permutation of "CHW", or
         "HW" (one channel), "CL", "LC", "F". The Simulator itself always takes channels first.
@@ -133,6 +133,10 @@ class Input(Node):
             raise ModelError("std has a value that is not above 0")
         if self.encoding != "image" and (self.mean.any() or (self.std != 1).any()):
             raise ModelError(f"mean and std belong to encoding 'image', not {self.encoding!r}")
+        if self.encoding == "real" and self.scale != 1:
+            raise ModelError(f"scale is {self.scale:.6g}, the value of a level, but encoding 'real' has none: "
+                             "leave it out and give scaled numbers, or give levels to encoding 'image' or "
+                             "'spikes'")
         if self.signed and self.encoding != "spikes":
             raise ModelError(f"signed levels belong to encoding 'spikes', not {self.encoding!r}")
         for name in ("mean", "std"):

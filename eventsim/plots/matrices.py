@@ -19,10 +19,12 @@ MOST_NUMBERED = 20  # classes whose cells carry numbers
 
 
 @style.styled
-def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str = ""):
+def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str = "", note: str = ""):
     """Figure of rates over (y, x): per layer the mean over its channels, and each channel (64 of them,
-    evenly spread, where there are more). Layers without positions show their neurons line by line."""
-    instance_of(name, str, "name", "text")
+    evenly spread, where there are more). Layers without positions show their neurons line by line. note: a last
+    line below the title."""
+    for argument, text in dict(name=name, note=note).items():
+        instance_of(text, str, argument, "text")
     trains = members({name: trains} if isinstance(trains, TrainStatistics) else trains, TrainStatistics, "trains")
     trains = {name: train for name, train in trains.items() if train.n_samples}
     title = f"Where {style.short(next(iter(trains)), 44) or 'the layer'} fires" if len(trains) == 1 \
@@ -32,7 +34,7 @@ def maps(trains: Union[TrainStatistics, Dict[str, TrainStatistics]], name: str =
     plans = [_Map(train, PIXELS // len(trains)) for train in trains.values()]
     figure, top = style.sheet(
         title, ["Rates of the neurons over their positions; black: never fired. Left: the mean over the channels; "
-                "right: each channel."], sum(plan.height + 0.75 for plan in plans))
+                "right: each channel.", note], sum(plan.height + 0.75 for plan in plans))
     for (name, train), plan in zip(trains.items(), plans):
         _draw_map(figure, name, train, plan, top + 0.3)
         top += plan.height + 0.75

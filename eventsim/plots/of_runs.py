@@ -15,12 +15,13 @@ import numpy as np
 from eventsim.arguments import indices_of, names_of, open_run_of
 from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
-from eventsim.model.kinds import node_type
+from eventsim.model.kinds import NODE_TYPES, node_type
 from eventsim.model.rectifier import unrectified
 from eventsim.plots import layers as by_layer, matrices, rasters, time_courses
 
 MOST_RASTERS = 6  # layers in one picture unless they are named
 MOST_MAPS = 4
+OF_SPIKES = ("spikes", "statistics", "intervals")  # what only who sends spikes has
 
 
 KINDS = {}
@@ -63,9 +64,35 @@ def _chosen(run, layers, there, what, remedy):
         raise RunError(f"{run.path}: {what} of no layer were recorded; {remedy}")
     for name in layers or ():
         if name not in there:
-            known = ", ".join(map(repr, there))
-            raise RunError(f"{run.path}: no {what} of {name!r} (there are: {known}); {remedy}")
+            known, never = ", ".join(map(repr, there)), _why_never(run, name, what)
+            raise RunError(f"{run.path}: no {what} of {name!r} (there are: {known}); "
+                           + (f"{never}: name one of these" if never else remedy))
     return list(layers) if layers else there
+
+
+def _why_never(run, name, what):
+    """Return why no run keeps something of a node, "" where another run may."""
+    node = run.summary.of_node(name)
+    if node is None or node.kind not in NODE_TYPES:
+        return ""
+    kind = node_type(node.kind)
+    if what in OF_SPIKES and kind.role == "readout":
+        return "a readout sends no spikes"
+    if what in OF_SPIKES[1:] and kind.role not in ("input", "neurons"):
+        return "they are kept of the input and of layers of neurons"
+    if what == "membranes" and kind.sends != "levels":
+        return "they are kept of layers of Neuron"
+    if what == "potentials" and kind.role not in ("neurons", "readout"):
+        return "only neurons and readouts have a membrane"
+    return ""
+
+
+def _first(names, most, before=()):
+    """Return at most so many of some names, in their order, those of `before` first where some are left out; and
+    a note on these."""
+    chosen = sorted(names, key=lambda name: name not in before)[:most] if len(names) > most else names
+    note = f"{len(chosen)} of {len(names)} layers are shown; --layer NAME, or layers=[...], shows the others."
+    return [name for name in names if name in chosen], note if len(names) > most else ""
 
 
 def _single(run, values, what, kind):
@@ -86,7 +113,8 @@ def _trains(run, layers, detailed=False):
     trains = {name: train for name, train in run.statistics.trains.items()
               if (train.n_detailed if detailed else train.n_samples)}
     what = "intervals" if detailed else "statistics"
-    remedy = "run again with --out and --detailed 8" if detailed else "run again with --out"
+    remedy = 'run again with --out and --detailed 8, or, for save_run, record="intervals"' if detailed else \
+        'run again with --out, or, for save_run, record="statistics"'
     return {name: trains[name] for name in _chosen(run, layers, trains, what, remedy)}
 
 
@@ -101,13 +129,15 @@ def _membranes(run, layers):
     nodes = run.summary.nodes
     if nodes and not any(node_type(node.kind).sends == "levels" for node in nodes):
         raise RunError(f"{run.path}: membranes are kept of layers of Neuron, and the model has none")
-    chosen = _chosen(run, layers, membranes, "membranes", "run again with --out and --detailed 8")
+    chosen = _chosen(run, layers, membranes, "membranes",
+                     'run again with --out and --detailed 8, or, for save_run, record="membranes"')
     return {name: membranes[name] for name in chosen}
 
 
 def _recorded(run, kind):
     """Return the names of the nodes of which something was recorded, in the order of the network."""
-    order = {name: i for i, name in enumerate(run.layers)}
+    in_order = [node.name for node in run.summary.nodes] or run.layers
+    order = {name: i for i, name in enumerate(in_order)}
     return sorted(run.recorded.get(kind, ()), key=lambda name: order.get(name, len(order)))
 
 
@@ -120,9 +150,10 @@ def raster_of(run, layers, sample):
     """Who sent what when, in one sample or several on end: of layers whose spikes were recorded."""
     _check_samples(run, sample)
     names = _chosen(run, layers, _recorded(run, "spikes"), "spikes",
-                    "run again with --out and --record spikes, or spikes:LAYER")
-    names = names if layers else names[:MOST_RASTERS]
-    return rasters.raster({name: _spikes(run, name, sample) for name in names}, range(len(sample)), numbers=sample)
+                    'run again with --out and --record spikes, or spikes:LAYER, or, for save_run, record="spikes"')
+    names, note = (names, "") if layers else _first(names, MOST_RASTERS, before=run.layers)
+    return rasters.raster({name: _spikes(run, name, sample) for name in names}, range(len(sample)), numbers=sample,
+                          note=note)
 
 
 @draws("rates", takes=("layers",))
@@ -146,11 +177,12 @@ def planes_of(run, layers):
 @draws("maps", takes=("layers",))
 def maps_of(run, layers):
     """Rates over (y, x): of layers with positions, unless others are named."""
-    trains = _trains(run, layers)
+    trains, note = _trains(run, layers), ""
     if not layers:
         spread = [name for name, train in trains.items() if len(train.shape) == 3 and np.prod(train.shape[1:]) > 1]
-        trains = {name: trains[name] for name in (spread or list(trains))[:MOST_MAPS]}
-    return matrices.maps(trains)
+        names, note = _first(spread or list(trains), MOST_MAPS)
+        trains = {name: trains[name] for name in names}
+    return matrices.maps(trains, note=note)
 
 
 @draws("intervals", takes=("layers",))
@@ -194,7 +226,8 @@ def traces_of(run, layers, sample, neurons):
     _check_samples(run, sample)
     sample = _single(run, sample, "sample", "traces")
     names = _chosen(run, layers, _recorded(run, "potentials"), "potentials",
-                    "run again with --out and --record potentials:LAYER (and residuals, currents, spikes)")
+                    "run again with --out and --record potentials:LAYER (and residuals, currents, spikes), "
+                    'or, for save_run, record=("potentials", "residuals", "currents", "spikes")')
     name = _single(run, names if layers else names[:1], "layer", "traces")
     length = None if run.lengths is None else run.lengths[sample]
 
@@ -240,11 +273,13 @@ def confusion_of(run):
     """Which classes are taken for which."""
     decisions = _decisions(run)
     if decisions.correct is None:
-        raise RunError(f"{run.path}: a confusion matrix needs labels; run again with data that has them")
+        raise RunError(f"{run.path}: a confusion matrix needs labels; run again with data that has them, or, "
+                       "for save_run, with labels=")
     return matrices.confusion(decisions)
 
 
 def _decisions(run):
     if run.statistics.decisions is None:
-        raise RunError(f"{run.path}: answers after each step were not kept; run again with --out")
+        raise RunError(f"{run.path}: answers after each step were not kept; run again with --out, or, for "
+                       'save_run, record="outputs"')
     return run.statistics.decisions

@@ -58,17 +58,18 @@ class _Panel(NamedTuple):
 
 @style.styled
 def raster(spikes, sample: Union[int, Sequence[int]] = 0, name: str = "", marks: int = MARKS,
-           numbers: Sequence[int] = ()):
+           numbers: Sequence[int] = (), note: str = ""):
     """Figure of the spikes of one node, or of several: a Recording, of which the first six nodes are drawn,
     `recording["name"]`, Spikes, or a mapping of names to Spikes.
 
     sample: index, or several whose steps follow one another. marks: the most events that are drawn as
     marks, taller and darker with their level. More, and those of so many neurons that marks would hide
     one another, are drawn as cells: of one neuron and step where there is room for each, else with the
-    mean |level| per neuron and step. numbers: what the samples are called; () their indices. Raises
-    DataError for samples that are not there.
+    mean |level| per neuron and step. numbers: what the samples are called; () their indices. note: a last
+    line below the title. Raises DataError for samples that are not there.
     """
     nodes, left = _nodes(spikes, instance_of(name, str, "name", "text"))
+    left = [*left, instance_of(note, str, "note", "text")]
     samples, marks = indices_of(sample, "sample"), index_of(marks, "marks")
     numbers = list(several(numbers, "numbers", "what the samples are called, one of each")) or samples
     if len(numbers) != len(samples):

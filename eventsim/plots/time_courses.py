@@ -116,11 +116,9 @@ def _membrane_rows(title, layers):
 
 
 def _thresholds(layer):
-    """Return the H at which neurons decide, of the lowest levels; signed neurons decide below 0 too. Histograms of
-    signed layers, whose thresholds are above 0, and of no others have edges that lie alike on both sides of 0."""
+    """Return the H at which neurons decide, of the lowest levels; signed neurons decide below 0 too."""
     thresholds = layer.fires_at + layer.step * np.arange(min(layer.n_levels, MOST_THRESHOLDS))
-    is_signed = layer.threshold > 0 and layer.edges[0] == -layer.edges[-1]
-    return np.concatenate((-thresholds[::-1], thresholds)) if is_signed else thresholds
+    return np.concatenate((-thresholds[::-1], thresholds)) if layer.signed else thresholds
 
 
 def _merged(counts, n_bins):
@@ -256,7 +254,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     sent = arrays["levels"]
     triangles = "" if sent is None else f" Triangles: steps with a spike{_levels_named(sent[:, chosen])}."
     figure, top = style.sheet(title, [
-        "H is the membrane before the reset, U after it"
+        "H is the membrane before the reset" + (", U after it" if arrays["U"] is not None else "")
         + (", I what reached it" if arrays["I"] is not None else "")
         + ("" if threshold is None else f". Dashed: the first threshold{'s, above and below 0' if signed else ''}")
         + f".{triangles}"],

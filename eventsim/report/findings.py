@@ -172,7 +172,7 @@ def _saturated_neurons(run):
         if _enough(train) and train.saturated_share > SATURATED_SHARE:
             which = (f"The only neuron of {name} fires" if train.n_neurons == 1 else
                      f"{percent(train.saturated_share)} of the {train.n_neurons} neurons of {name} fire")
-            meaning = "this says nothing" if train.bits == 1 else "only the levels say something"
+            meaning = _said_by_always_firing(train)
             findings.append(Finding(
                 "saturated", name, f"{which} at every step of all {train.n_samples} samples: {meaning}, at the "
                                    "cost of dense neurons.",
@@ -180,6 +180,15 @@ def _saturated_neurons(run):
                 "matter, give it another bit.",
                 {"saturated_share": train.saturated_share, "samples": train.n_samples}))
     return findings
+
+
+def _said_by_always_firing(train):
+    """Return what the neurons that fire at every step can still say: something where a bit, or the sign, differs
+    from one event to another."""
+    planes = train.plane_events[:, train.saturated]
+    if not ((planes > 0) & (planes < train.chances)).any():
+        return "this says nothing"
+    return "only the signs say something" if train.bits == 1 else "only the levels say something"
 
 
 def _magnitudes(train):
@@ -283,7 +292,12 @@ def _drift(name, membranes, rms, mean):
         what = f"their mean is {number(abs(mean[-1]))} thresholds {'below' if down else 'above'} 0"
     else:
         what = f"their root mean square is {number(last)} thresholds"
-    if down:
+    if membranes.signed:
+        sends = "negative spikes" if down else "positive spikes"
+        meaning = (f"neurons so far {'down' if down else 'up'} send {sends} whatever comes" if shifted else
+                   "neurons so far from 0 send spikes of their own sign whatever comes")
+        remedy = "Raise v_threshold, give another bit, or balance the bias before them."
+    elif down:
         meaning = "neurons so far down stay silent whatever comes"
         remedy = "Give the neurons a lower limit or a leak, or balance the bias before them."
     else:

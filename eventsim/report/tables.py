@@ -117,9 +117,9 @@ def run_table(run):
     summary = run.summary
     facts = {
         "file": run.path,
-        **{key: getattr(summary, key) for key in ("model", "data", "samples", "timesteps", "dropped_events",
-                                                  "precision", "chip", "workers", "accuracy", "seconds",
-                                                  "samples_per_second")},
+        **{key: getattr(summary, key) for key in ("model", "data", "samples", "timesteps", "presented_steps",
+                                                  "dropped_events", "precision", "chip", "workers", "accuracy",
+                                                  "seconds", "samples_per_second")},
         "mean_final_step": None if run.statistics.decisions is None else run.statistics.decisions.mean_final_step,
         **{f"total_{key}": value for key, value in vars(summary.totals).items()},
         **{f"made_{key}": value for key, value in vars(summary.made).items()},

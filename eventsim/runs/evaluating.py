@@ -205,7 +205,9 @@ class _Evaluating:
     def _taken(self):
         """Return which samples are run, as `RunSums` has it."""
         first, stop, total = self.part
-        name = str(self.dataset.path.absolute()) + self.dataset.name if isinstance(self.dataset, Dataset) else ""
+        name, path = "", getattr(self.dataset, "path", None)
+        if isinstance(self.dataset, Dataset):  # the same by whatever path; behind it, the part of the file
+            name = f"{path.resolve()}{self.dataset.name.partition(path.name)[2]}"
         if not name and stop - first == total:
             return {}  # arrays, whole: others of the same size may be more of the same data
         return {name or f"{total} samples": np.array([[first, stop]])}

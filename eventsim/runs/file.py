@@ -149,7 +149,10 @@ class Run(HoldsFile, Shown):
     @cached_property
     def summary(self) -> RunSummary:
         """What the run gave, as it was printed. Raises DataError where it is damaged."""
-        return RunSummary.from_json(self._summary_json, self.path)
+        summary = RunSummary.from_json(self._summary_json, self.path)
+        if summary.timesteps is None or summary.presented_steps is not None:
+            return summary
+        return replace(summary, presented_steps=self.counts.presented)  # files of older versions do not say it
 
     def __getitem__(self, name) -> RecordedNode:
         """Return what was recorded of one node. Raises RunError, naming those that there are, for others."""
@@ -219,7 +222,7 @@ class Run(HoldsFile, Shown):
         if name not in names:
             raise RunError(
                 f"{self.path}: no {kind} of {shown(name)} were recorded (there are: {listed(names)}); "
-                f"run again with --record {kind}:{cut(printable(name), 60)}"
+                f"run again with --record {kind}:{cut(printable(name), 60)}, or, for save_run, record={kind!r}"
             )
         group = self._root.group(kind)
         return group.group(name, f"{kind} of {name!r}") if inside else group

@@ -8,6 +8,7 @@ import platform
 import re
 import shlex
 import sys
+import warnings
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -20,16 +21,17 @@ from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
 from eventsim.display.card import Card, Shown
-from eventsim.errors import RunError
+from eventsim.errors import EventsimWarning, RunError
 from eventsim.merging import merge
 from eventsim.model.describing import describe
 from eventsim.model.kinds import node_type
 from eventsim.program import ConstantChange
 from eventsim.runs import summary_text
-from eventsim.runs.parts import checked_parts, without_whole
+from eventsim.runs.parts import checked_parts, gaps_text, without_whole
 from eventsim.runs.sums import RunSums
 from eventsim.statistics.counts import EXECUTED, NAMES
 from eventsim.storage.json_fields import from_json, member, outside, to_json
+from eventsim.text import up_to_steps
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,13 @@ class NodeSummary:
 class RunSummary(Shown):
     """What a run gave. Summaries of parts of a data set merge (`merge_summaries`).
 
-    model, data: what was run, None where it has no name. samples, timesteps. dropped_events: of event
-    recordings, those after the last step. workers: threads. accuracy: share of right predictions, None
-    without labels. seconds: spent simulating. totals, layers: counts. energy: an estimate. chip: name of
-    the chip, or None. audit: per layer, or None. weights: of a run in integers, layer -> what became of its
-    weights. not_finite: layer -> how many of its potentials were seen to be infinite or nan, "" -> samples whose
-    output is; None where none was. conventions: what other tools would count, or None.
+    model, data: what was run, None where it has no name. samples. timesteps: of a sample, the most where samples
+    have lengths of their own. presented_steps: of all samples together, over which firing rates are.
+    dropped_events: of event recordings, those after the last step. workers: threads. accuracy: share of right
+    predictions, None without labels. seconds: spent simulating. totals, layers: counts. energy: an estimate.
+    chip: name of the chip, or None. audit: per layer, or None. weights: of a run in integers, layer -> what became
+    of its weights. not_finite: layer -> how many of its potentials were seen to be infinite or nan, "" -> samples
+    whose output is; None where none was. conventions: what other tools would count, or None.
     made, nodes, class_names: what a file needs to be understood without the model.
     sums: the exact sums behind all this, None in a summary that was read from a file.
 
@@ -176,6 +179,7 @@ class RunSummary(Shown):
     data: Optional[str] = None
     samples: Optional[int] = None
     timesteps: Optional[int] = None
+    presented_steps: Optional[int] = member(absent=True)
     dropped_events: Optional[int] = None
     precision: Optional[str] = None
     workers: Optional[int] = None
@@ -194,6 +198,12 @@ class RunSummary(Shown):
     nodes: Tuple[NodeSummary, ...] = ()
     class_names: Tuple[object, ...] = ()
     sums: Optional[RunSums] = outside()
+
+    @property
+    def steps_text(self) -> str:
+        """In words, how many steps a sample had."""
+        steps, presented = self.timesteps or 0, self.presented_steps
+        return up_to_steps(steps, presented is not None and presented < steps * (self.samples or 0))
 
     @property
     def saturated_messages(self) -> Dict[str, float]:
@@ -245,7 +255,8 @@ def summarise(sums: RunSums) -> RunSummary:
     totals = counts.totals()
     nodes = from_json(Tuple[NodeSummary, ...], describe(model)["nodes"], "model", "nodes")
     return RunSummary(
-        model=sums.model, data=sums.data, samples=n, timesteps=counts.steps, dropped_events=sums.dropped_events,
+        model=sums.model, data=sums.data, samples=n, timesteps=counts.steps,
+        presented_steps=counts.presented, dropped_events=sums.dropped_events,
         precision=context.precision, workers=context.workers,
         accuracy=None if sums.n_right is None else sums.n_right / n,
         seconds=sums.seconds, samples_per_second=n / sums.seconds if sums.seconds else None,
@@ -259,7 +270,7 @@ def summarise(sums: RunSums) -> RunSummary:
         energy=energy.summary(), chip=None if chip is None else chip.name,
         audit=None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
         conventions=None if sums.conventions is None else sums.conventions.summary(),
-        weights=_weights(context.rounding), not_finite=_not_finite(sums), made=_made(), nodes=nodes,
+        weights=_weights(context.rounding, counts.steps), not_finite=_not_finite(sums), made=_made(), nodes=nodes,
         class_names=tuple(model.class_names), sums=sums,
     )
 
@@ -268,8 +279,9 @@ def merge_summaries(parts) -> RunSummary:
     """Return one summary of several parts of a data set, as if they had run together; `seconds` add up.
 
     parts: `RunSummary`s, in any order. Raises RunError where they do not belong together (parts of different
-    networks or arithmetic, of the same samples, with statistics and without), or were read from files, which do
-    not keep all that is needed. Arrays that were run whole are taken to be different samples: they have no name.
+    networks, arithmetic, steps or data, of the same samples, with statistics and without), or were read from
+    files, which do not keep all that is needed. Warns of samples between the parts, or before them, that are in
+    none. Arrays that were run whole are taken to be different samples: they have no name.
     """
     parts = several(parts, "parts", "RunSummary objects")
     for part in parts:
@@ -278,6 +290,9 @@ def merge_summaries(parts) -> RunSummary:
         raise RunError("only summaries that `evaluate` returned can be merged, at least one; those of files lack "
                        "the exact sums")
     sums = merge(checked_parts([part.sums for part in parts]))
+    gaps = gaps_text(sums) if len(parts) > 1 else ""
+    if gaps:
+        warnings.warn(gaps, EventsimWarning, stacklevel=2)
     return summarise(replace(sums, taken=without_whole(sums.taken)))
 
 
@@ -311,9 +326,9 @@ def _audit(layer):
                         zeroed_weights=layer.n_zeroed)
 
 
-def _weights(rounding):
+def _weights(rounding, steps):
     return {name: WeightSummary(layer.weight_bits, layer.n_weights, layer.n_zeroed, layer.n_clipped, layer.n_left,
-                                layer.constants or None)
+                                layer.changed_in(steps) or None)
             for name, layer in rounding.items()} or None
 
 

@@ -17,10 +17,15 @@ def summary_text(summary, width=None) -> str:
     """Return what was run, a row per layer, and what it would cost, in lines of at most `width` characters.
     summary: `RunSummary`."""
     samples = max(summary.samples or 0, 1)
-    tail = "\n".join([_tail(summary, samples), *_lost(summary), *_overflown(summary),
-                      *dropped_notes(summary.dropped_events)])
+    tail = "\n".join([_tail(summary, samples), *summary_notes(summary)])
     text = wrapped(_head(summary), width) + "\n" + _layers(summary, samples, width) + wrapped(tail, width)
     return text if summary.audit is None else text + "\n\n" + audit_text(summary.audit, width)
+
+
+def summary_notes(summary) -> List[str]:
+    """Return what a reader of a summary has to know: what integers did to weights, what overflowed, and what was
+    left out of the data."""
+    return [*_lost(summary), *_overflown(summary), *dropped_notes(summary.dropped_events)]
 
 
 def dropped_notes(n) -> List[str]:
@@ -41,7 +46,7 @@ def summary_card(summary) -> Card:
         ("matched dense network", None if energy is None else joule(energy.ann_total)),
     ]
     rows = _rows(summary, max(summary.samples or 0, 1), summary.layers[:MOST_ROWS])
-    title = f"RunSummary({many(summary.samples or 0, 'sample')}, {_steps(summary)})"
+    title = f"RunSummary({many(summary.samples or 0, 'sample')}, {summary.steps_text})"
     return Card(title, [(name, value) for name, value in facts if value is not None], COLUMNS, rows,
                 len(summary.layers), note="per sample; as_text() says it all")
 
@@ -52,18 +57,13 @@ def _head(summary):
     result = (f"{samples} without labels" if summary.accuracy is None
               else f"{share_percent(summary.accuracy)} correct of {samples}")
     return (
-        f"{names}{': ' if names else ''}{result}, {_steps(summary)}, {_arithmetic(summary)}, "
+        f"{names}{': ' if names else ''}{result}, {summary.steps_text}, {_arithmetic(summary)}, "
         f"{quantity(summary.samples_per_second)} samples/s\n"
     )
 
 
 def _arithmetic(summary):
     return summary.chip or summary.precision or "unknown arithmetic"
-
-
-def _steps(summary):
-    sums = summary.sums
-    return many(summary.timesteps or 0, "step") if sums is None else sums.counts.steps_text
 
 
 COLUMNS = ("layer", "neurons", "firing rate", "mean level", "synops", "additions", "dense MACs", "share")

@@ -26,6 +26,10 @@ WIDEST = 16  # levels that a histogram shows
 class MembraneStatistics(Shown):
     """Membranes of one layer over n_samples samples of n_steps steps.
 
+    A quantum here is the size of one level in the membrane: the node's `quantum`, or, of neurons of one level
+    that nothing subtracts (reset "hard" or "none" without MPR, and Alpha), v_threshold where that is above 0;
+    their `quantum` is only what a spike is worth to the nodes that read it.
+
     unit: "thresholds": membranes over their neuron's v_threshold; "quanta": over its quantum, where a
         threshold is not above 0.
     threshold: the first level's threshold in that unit, a mean over the neurons looked at; step: from one level's
@@ -101,6 +105,12 @@ class MembraneStatistics(Shown):
     def steps_text(self) -> str:
         """In words, how many steps the samples had."""
         return up_to_steps(self.longest, self.presented < self.n_samples * self.longest)
+
+    @property
+    def signed(self) -> bool:
+        """Whether neurons decide below 0, too: only then the edges lie alike on both sides of 0, and the threshold
+        above it."""
+        return self.threshold > 0 and bool(self.edges[0] == -self.edges[-1])
 
     @property
     def fires_at(self) -> float:

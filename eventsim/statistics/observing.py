@@ -262,7 +262,7 @@ class MembraneScale:
     """What turns membranes of a layer into its unit and into quanta.
 
     node: one that sends "levels". shape: logical shape. chosen: int64, the neurons that are looked at, in the
-    order of the shape, flattened; the other arrays are of these.
+    order of the shape, flattened; the other arrays are of these. quantum: as `MembraneStatistics` defines it.
     """
 
     def __init__(self, node: Node, shape):
@@ -273,8 +273,9 @@ class MembraneScale:
         def flat(value):
             return parameter_on(value, shape, "parameter").reshape(-1)[self.chosen]
 
-        self.quantum = flat(node.quantum)
         self.v_threshold = flat(node.v_threshold)
+        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
+        self.quantum = self._quantum(flat(node.quantum))
         by_threshold = bool((self.v_threshold > 0).all())
         self.name = "thresholds" if by_threshold else "quanta"
         self.unit = self.v_threshold if by_threshold else self.quantum
@@ -284,10 +285,17 @@ class MembraneScale:
         self.fires_at = self.v_threshold / self.quantum  # in quanta
         if node.rectify:
             self.fires_at = unrectified(self.fires_at)
-        self.most = (1 << flat(node.bits).astype(np.int64)) - 1
         high = self.threshold + (min(self.n_levels, WIDEST) + 1) * self.step
         low = -high if node.signed else min(self.threshold, 0.0) - 2 * self.step
         self.edges = np.linspace(low, high, N_BINS + 1)
+
+    def _quantum(self, quantum):
+        """Return the size of a level in each neuron's membrane. quantum: of the node. Where no reset subtracts it,
+        no second threshold is that far from the first, and no MPR counts in it, the membrane knows nothing of
+        it."""
+        if "quantum" in self.node.per_channel and (self.node.reset == "soft" or self.node.rectify):
+            return quantum
+        return np.where((self.most == 1) & (self.v_threshold > 0), self.v_threshold, quantum)
 
     def statistics(self, potentials, residuals, levels, steps_per_unit) -> MembraneStatistics:
         """Return the statistics of H and U of the chosen neurons as a run has them, F (n, T, chosen), and of the

@@ -334,7 +334,7 @@ class StoredArray:
     """A dataset whose storage was checked: it is in the file, and as large as its shape says.
 
     id: h5py.h5d.DatasetID. shape, dtype: as stored. n_bytes: of all elements. chunk_bytes: of a chunk, unpacked; 0
-        where there are no chunks.
+        where there are no chunks. chunk_rows: rows of a chunk, or 1.
     """
 
     def __init__(self, identifier, name, group):
@@ -364,6 +364,7 @@ class StoredArray:
             raise self._error("has no data")
         self.n_bytes = math.prod(self.shape) * self.dtype.itemsize
         self._check_size(n_stored, MAX_RATIO if filters else 1)
+        self.chunk_rows = chunks[0] if chunks else 1
         self.chunk_bytes = math.prod(chunks or (0,)) * self.dtype.itemsize  # which are unpacked whole
         if self.chunk_bytes > max(self.n_bytes, MIN_CHUNK_LIMIT):
             raise self._error(f"has chunks of {self.chunk_bytes} bytes for {self.n_bytes} bytes of data")

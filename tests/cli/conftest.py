@@ -26,3 +26,17 @@ def run_json(run):
         return json.loads(out)
 
     return call
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run main, which has to end with status 2; returns the one line of standard error."""
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(each) for each in arguments])
+        out, err = capsys.readouterr()
+        assert left.value.code == 2 and out == "" and err.count("\n") == 1 and err.endswith(" --help)\n")
+        return err.removeprefix("eventsim: ").rpartition(" (eventsim ")[0]
+
+    return call

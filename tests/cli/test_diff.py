@@ -290,8 +290,6 @@ def test_sinabs_recording_under_two_presets(run, tmp_path):
     (lambda a, b, x: (a, x, x), "nothing of A's layers (input, n1, pool, n2, n3, ...) to decide by"),
     (lambda a, b, x: (x, b, x), "not a model file; a trace can only be B"),
     (lambda a, b, x: (a, b, x, "--timesteps", "5"), "x has 12 steps, but --timesteps says 5"),
-    (lambda a, b, x: (a, b, x, "--variables", "spikes,much"), "variables has 'much', expected any of currents"),
-    (lambda a, b, x: (a, b, x, "--tolerance", "-1"), "tolerance is -1.0, expected 0 or more"),
     (lambda a, b, x: (MODEL, MODEL + "@loihi", DATA), "@loihi: node 'neuron1' (Neuron): its spikes have 2 bits"),
     (lambda a, b, x: (MODEL, b, DATA),
      "none of its layers (input, n1, pool, n2, n3, ...) is one of A's (input, n"),

@@ -184,7 +184,6 @@ def test_errors_are_one_line(run, model, recording, tmp_path):
         recording, "--window", "0.7ms")
     assert "step is '10', expected a number with its unit, such as '10ms'" in refused(recording, "--step", "10")
     assert "stride is '2ms', longer than the window" in refused(recording, "--window", "1ms", "--stride", "2ms")
-    assert "smoothing is 1.0" in refused(recording, "--smoothing", "1")
     assert "20 x 10 pixels" not in refused(recording, "--downsample", "2")
     status, out, err = run("stream", model, recording, "--crop", "0,0,10,5")
     assert status == 1 and "10 x 5 pixels, but the model's input takes 20 x 10" in err

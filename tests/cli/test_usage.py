@@ -17,20 +17,6 @@ from eventsim.cli.arguments import size
 from eventsim.errors import EventsimError
 
 
-@pytest.fixture
-def refused(capsys):
-    """Run main, which has to end with status 2; returns the one line of standard error."""
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as left:
-            main([str(each) for each in arguments])
-        out, err = capsys.readouterr()
-        assert left.value.code == 2 and out == "" and err.count("\n") == 1 and err.endswith(" --help)\n")
-        return err.removeprefix("eventsim: ").rpartition(" (eventsim ")[0]
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def run_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("usage") / "run.h5"

@@ -502,10 +502,11 @@ def test_json_holds_everything():
 
 @pytest.mark.parametrize("call, kind, message", [
     (lambda m, x: compare("net.h5", m, x), DataError, "A is 'net.h5', expected a Model or a Simulator"),
-    (lambda m, x: compare(m, 3, x), DataError, "B is 3, expected a Model, a Simulator or a trace"),
+    (lambda m, x: compare(m, 3, x), DataError, "B is 3, expected a Model, a Simulator, or a Recording, a Run"),
     (lambda m, x: compare(m, m, x, variables="membranes"), DataError,
      "variables has 'membranes', expected any of"),
     (lambda m, x: compare(m, m, x, tolerance="much"), DataError, "tolerance is 'much', expected a finite number"),
+    (lambda m, x: compare(m, m, (x, x[:1])), DataError, "x is no array of numbers"),
     (lambda m, x: compare(m, m, x, tolerance=-1), DataError, "tolerance is -1, expected 0 or more"),
     (lambda m, x: compare(m, m, x[0, 0]), DataError, "A: x has shape"),
     (lambda m, x: compare(m, m, x[:0]), DataError, "A: x has shape"),

@@ -38,6 +38,32 @@ def test_a_run_equals_its_own_file(tmp_path, monkeypatch, precision, cells):
     assert f"7 samples of 2 to {STEPS} steps" in as_text(comparison) and comparison.unmatched == ([], [])
 
 
+@pytest.mark.parametrize("lengths", (LENGTHS, None))
+@pytest.mark.parametrize("precision", ("float32", "int8"))
+def test_what_holds_a_run_is_compared_as_its_file_is(tmp_path, precision, lengths):
+    """A Recording, the path of a run file and a Run, also one that is closed; of the same run and of another."""
+    x = samples(len(LENGTHS))
+    for model in (network(), planted("one threshold")):
+        recording = Simulator(model, precision).run(x, record=RECORD, lengths=lengths)
+        eventsim.save_run(recording, tmp_path / "run.h5")
+        with eventsim.open_trace(tmp_path / "run.h5") as trace:
+            expected = compare(Simulator(network(), precision), trace, x)
+        with eventsim.open_run(tmp_path / "run.h5") as run:
+            sides = [recording, tmp_path / "run.h5", str(tmp_path / "run.h5"), run]
+            compared = [compare(Simulator(network(), precision), side, x) for side in sides]
+        compared.append(compare(Simulator(network(), precision), run, x))
+        for comparison in compared:
+            assert comparison.equal == expected.equal and comparison.layers == expected.layers
+            assert comparison.equal_predictions == expected.equal_predictions
+            if expected.first is not None:
+                assert found(comparison) == found(expected)
+
+
+def test_a_path_that_is_no_trace_is_refused(tmp_path):
+    with pytest.raises(DataError, match="nowhere.npz"):
+        compare(network(), tmp_path / "nowhere.npz", samples(2))
+
+
 def test_runs_of_own_lengths_part_where_each_alone_does(tmp_path):
     x, labels = run_file(tmp_path / "run.h5", planted("one threshold"))
     a, b = Simulator(network()), Simulator(planted("one threshold"))

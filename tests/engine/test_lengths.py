@@ -1,11 +1,15 @@
 """Samples of their own lengths: answers, spikes, counts and statistics are those of each sample alone."""
 
+import pickle
+
 import numpy as np
 import pytest
 
 import eventsim
 from eventsim import Conv2d, Dense, EventBins, Flatten, Input, Model, Neuron, Readout
+from eventsim.engine.state import NoState
 from eventsim.errors import DataError, RunError
+from eventsim.merging import merge
 from eventsim.statistics.classes import of_classes, rates_by_class
 from eventsim.statistics.of_recordings import of
 
@@ -42,13 +46,37 @@ def alone(simulator):
     return [simulator.run(X[i : i + 1, :length], record=RECORD) for i, length in enumerate(LENGTHS)]
 
 
+@pytest.mark.parametrize("lacking, remedy", [
+    (lambda simulator: simulator.run(X, lengths=LENGTHS), "run those of one length together"),
+    (lambda simulator: next(simulator.iterate([X])), "call `run` for each batch"),
+    (lambda simulator: next(simulator.iterate([(X, None, LENGTHS)])), "call `run` for each batch"),
+    (lambda simulator: merge(list(simulator.iterate([X[:3], X[3:]]))), "call `run` for each batch"),
+])
+def test_a_run_that_leaves_no_state_is_not_continued_from_rest(simulator, lacking, remedy):
+    for state in (lacking(simulator).state, pickle.loads(pickle.dumps(lacking(simulator).state))):
+        assert isinstance(state, NoState) and not state
+        with pytest.raises(DataError, match=f"state is none to continue from: .*{remedy}"):
+            simulator.run(X, state=state)
+
+
+def test_the_recording_of_a_window_leaves_its_state_to_the_stream():
+    bins = EventBins(bin_width=1000, sensor_size=(1, 2), polarities="one")
+    streamed = eventsim.Simulator(Model({"in": Input((2,), events=bins), "n": Neuron()}, [("in", "n")], 1))
+    events = {"t": [0, 2100], "x": [0, 1], "y": [0, 0], "p": [1, 1]}
+    stream = streamed.stream([events], window="1ms")
+    window = next(stream)
+    with pytest.raises(DataError, match="give `Stream.state` to `Simulator.stream`"):
+        streamed.run([[[1, 0]]], state=window.recording.state)
+    assert stream.state.network
+
+
 def test_each_sample_is_as_if_alone(simulator, together, alone):
     noisy = X.copy()
     for i, length in enumerate(LENGTHS):
         noisy[i, length:] = 1  # what stands in the padding is not even looked at
     again = simulator.run(noisy, lengths=LENGTHS, record=("outputs",))
     np.testing.assert_array_equal(again.outputs, together.outputs)
-    assert together.lengths.tolist() == LENGTHS.tolist() and together.timesteps == 8 and together.state is None
+    assert together.lengths.tolist() == LENGTHS.tolist() and together.timesteps == 8 and not together.state
     for i, (length, one) in enumerate(zip(LENGTHS, alone)):
         np.testing.assert_array_equal(together.output[i], one.output[0])
         np.testing.assert_array_equal(together.outputs[i, :length], one.outputs[0])

@@ -397,7 +397,7 @@ def test_iterate():
     found = list(sim.iterate([x[:3], x[3:4], x[4:]], record=("spikes",)))
     assert np.array_equal(np.concatenate([r.output for r in found]), whole.output)
     assert np.array_equal(np.concatenate([r.levels("map") for r in found]), whole.levels("map"))
-    assert all(r.state is None for r in found)
+    assert not any(r.state for r in found)
     labelled = list(sim.iterate([(x[:3], np.zeros(3)), (x[3:], None)], timesteps=2))
     assert [r.timesteps for r in labelled] == [2, 2] and not labelled[0].spikes
 

@@ -10,7 +10,7 @@ from lava_arithmetic import Layer
 from oracles import FIELD, needs_field
 
 import eventsim
-from eventsim import EventsimWarning, formats, FormatError, RunError, Simulator
+from eventsim import EventsimWarning, formats, FormatError, RunError, Simulator, UnsupportedError
 from eventsim.cli import main
 
 CUBA = {"type": "CUBA", "iDecay": 1024, "vDecay": 128, "vThMant": 80, "refDelay": 1}
@@ -177,3 +177,33 @@ def test_no_number_of_steps_no_run(tmp_path):
     with pytest.raises(RunError, match="a.net: does not say how many steps a run takes"):
         Simulator(model).run(np.ones((1, 9), int))
     assert loaded(tmp_path / "a.net", [dense(6, 9, CUBA)], timesteps=5)[0].timesteps == 5
+
+
+# ---- room of a state
+
+
+@pytest.mark.parametrize("weight, bias, options, said", [
+    (64, 131071, {}, "reaches 131135 for x of 1 bit, more than the 131071 that a state holds; quantise it with"),
+    (64, -131071, {}, "reaches 131135 for x of 1 bit"), (64, 200000, {}, "reaches 200064 for x of 1 bit"),
+    (140000, 0, {}, "reaches 140000 for x of 1 bit"),
+    (64, 0, {"input_bits": 16}, "reaches 4194240 for x of 16 bits, more than the 131071 .* fewer --input-bits"),
+    (64, 200000, {"input_bits": 16}, "reaches 4394240 .*; quantise it with a smaller weight"),
+    (76, 131071, {"input_low": 0, "input_high": 1}, "reaches 131147 for x of 8 bits"),
+], ids=str)
+def test_an_input_that_states_have_no_room_for_is_refused(tmp_path, weight, bias, options, said):
+    """What would wrap, or saturate, is no input that Lava injects."""
+    with pytest.raises(UnsupportedError, match=f"^[^\n]*a.net: layer 0 .input.: weight . x . bias {said}[^\n]*$"):
+        loaded(tmp_path / "a.net", pixels(CUBA, weight, bias), **options)
+
+
+@pytest.mark.parametrize("weight, bias", [(64, 131007), (64, -131007), (131071, 0), (-100, 120000)])
+def test_an_input_up_to_the_room_of_a_state_is_exact(tmp_path, weight, bias):
+    layers = pixels(CUBA | {"vThMant": 100000}, weight, bias)
+    model, _ = loaded(tmp_path / "a.net", layers)
+    top = 2 ** model.nodes["input"].bits - 1
+    x = np.random.default_rng(1).integers(-top, top + 1, (20, 256))
+    run = Simulator(model).run(x[None], record=("spikes", "residuals", "audit"))
+    sent = lava.run(layers, x, 20)[0]
+    assert np.array_equal(run.levels("layer0")[0], sent["sent"])
+    assert np.array_equal(run.residuals("layer0")[0], sent["v"])
+    assert run.audit["layer0"].ranges["current"].overflows == 0

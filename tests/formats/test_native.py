@@ -805,3 +805,16 @@ def test_checksums_are_computed_as_the_specification_says(tmp_path):
             parts[part] = parts.get(part, "") + line
         assert dict(file["checksums"].asstr()[()].tolist()) == {
             part: hashlib.sha256(text.encode()).hexdigest() for part, text in parts.items()}
+
+
+def test_a_scale_of_real_inputs_that_was_never_used_is_still_read(tmp_path):
+    """0.1.0 took it; `Input` refuses it now."""
+    path = tmp_path / "real.h5"
+    model = Model({"in": Input((4,), "real"), "n": Neuron()}, [("in", "n")])
+    eventsim.save(model, path)
+    with h5py.File(path, "r+") as file:
+        del file["checksums"]
+        del file["version"]
+        file["version"] = 1
+        file["nodes/in/scale"][...] = 0.5
+    assert eventsim.load(path).nodes["in"].scale == 1.0

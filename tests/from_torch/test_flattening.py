@@ -63,6 +63,13 @@ BODIES = {  # (2, 8, 8) -> a map of three channels
                                                    conv(3, 3, padding=1)),
     "a sum of both": lambda: Sum(conv(2, 3, padding=1, padding_mode="reflect"),
                                  conv(2, 3, padding=1, padding_mode="replicate")),
+    "a sum of it and a convolution": lambda: Sum(conv(2, 3, padding=1, padding_mode="reflect"),
+                                                 conv(2, 3, padding=1)),
+    "a sum of it and a convolution that is normalised": lambda: Sum(
+        conv(2, 3, padding=1, padding_mode="reflect"),
+        nn.Sequential(conv(2, 3, padding=1), nn.BatchNorm2d(3))),
+    "a sum with a transposed convolution": lambda: Sum(
+        nn.Sequential(nn.ConvTranspose2d(2, 3, 2, 2), conv(3, 3, padding=1)), nn.ConvTranspose2d(2, 3, 2, 2)),
 }
 TAILS = {
     "flat": lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)),
@@ -90,6 +97,70 @@ def test_a_map_made_by_a_matrix_is_kept_as_a_vector(body, tail):
     with torch.no_grad():
         expected = net(x[3:]).numpy()
     assert np.abs(found.output - expected).max() <= 1 and (found.output != expected).mean() < 0.1  # float32 rounds
+
+
+class Twice(nn.Module):
+    """Two layers of neurons that give maps of one size, `join` of both, and a third layer."""
+
+    def __init__(self, join, last=None):
+        super().__init__()
+        torch.manual_seed(0)
+        self.front, self.back = conv(1, 4, padding=1), conv(4, 4, padding=1, padding_mode="reflect")
+        self.join, self.last, self.end = join, last or conv(4, 4, padding=1), nn.Linear(256, 3)
+        self.neurons = nn.ModuleList(snntorch.Leaky(0.9, threshold=0.2, init_hidden=True) for _ in range(4))
+
+    def forward(self, x):
+        one, two, three, four = self.neurons
+        spikes = one(self.front(x))
+        joined = self.join(spikes, lambda: two(self.back(spikes)), lambda: self.back(spikes), two)
+        return four(self.end(three(self.last(joined)).flatten(1)))
+
+
+class Unet(nn.Module):
+    """Maps of half the size come up again by a transposed convolution, beside those that were kept."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.down, self.deep = conv(1, 3, padding=1), conv(3, 4, padding=1)
+        self.up, self.join, self.end = nn.ConvTranspose2d(4, 4, 2, 2), conv(7, 3, padding=1), nn.Conv2d(3, 1, 1)
+        self.neurons = nn.ModuleList(snntorch.Leaky(0.9, threshold=0.2, init_hidden=True) for _ in range(4))
+
+    def forward(self, x):
+        one, two, three, four = self.neurons
+        kept = one(self.down(x))
+        deep = two(self.deep(nn.functional.max_pool2d(kept, 2)))
+        return four(self.end(three(self.join(torch.cat([self.up(deep), kept], 1))))).flatten(1)
+
+
+RESIDUALS = {
+    "spikes and spikes": lambda: Twice(lambda spikes, sent, weighed, two: sent() + spikes),
+    "currents and spikes": lambda: Twice(lambda spikes, sent, weighed, two: two(weighed() + spikes)),
+    "both": lambda: Twice(lambda spikes, sent, weighed, two: two(weighed() + spikes) + spikes),
+    "spikes and spikes, padded by reflect again": lambda: Twice(
+        lambda spikes, sent, weighed, two: sent() + spikes, last=conv(4, 4, padding=1, padding_mode="reflect")),
+    "a U-Net": Unet,
+}
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+def test_what_joins_a_vector_becomes_one(name):
+    net, x = RESIDUALS[name](), 6 * torch.rand(8, 1, 8, 8)
+    model = eventsim.from_torch(net, x[:3], timesteps=T)
+    pytest.importorskip("snntorch.utils").reset(net)
+    with torch.no_grad():
+        expected = sum(net(x) for _ in range(T)).numpy()
+    found = Simulator(model, "float32").run(x.numpy())
+    assert expected.any() and np.abs(found.output - expected).max() <= 1 and (found.output != expected).mean() < 0.05
+
+
+def test_a_sum_with_a_vector_that_is_too_large_is_refused_by_its_place(monkeypatch):
+    monkeypatch.setattr("eventsim.from_torch.flattening.LARGEST_MATRIX", 1 << 10)
+    net = Net(BODIES["a sum of it and a convolution"](), TAILS["flat"]())
+    x = 2 * torch.rand(3, 2, 8, 8)
+    net(x)
+    with pytest.raises(UnsupportedError, match=r"'body.each.1' \(Conv2d\).*put neurons between these weights"):
+        eventsim.from_torch(net.eval(), x)
 
 
 def test_weights_along_one_axis_of_what_neurons_send():

@@ -105,7 +105,7 @@ def test_operations(name):
     assert np.abs(model.check.outputs).sum() > 0
 
 
-def test_a_map_made_of_a_vector_beside_one_of_a_convolution_is_refused():
+def test_a_map_made_of_a_vector_beside_one_of_a_convolution_is_a_vector():
     class Both(nn.Module):
         def __init__(self):
             super().__init__()
@@ -115,10 +115,8 @@ def test_a_map_made_of_a_vector_beside_one_of_a_convolution_is_refused():
         def forward(self, x):
             return self.reflected(x) + self.plain(x)
 
-    with pytest.raises(eventsim.UnsupportedError,
-                       match=r"a map of \(2, 6, 6\) is made of weighted sums that no convolution "
-                       r"gives \(padding by reflect, .*\); pad with zeros, or Flatten before the neurons"):
-        eventsim.from_torch(nn.Sequential(Both(), leaky()), torch.rand(2, 1, 6, 6), timesteps=3)
+    model = eventsim.from_torch(nn.Sequential(Both(), leaky()), 4 * torch.rand(2, 1, 6, 6), timesteps=3)
+    assert model.shapes[model.output] == (72,) and model.check.outputs.any()
 
 
 def test_channels_side_by_side():

@@ -86,6 +86,57 @@ def test_a_model_of_any_number_of_steps_says_nothing(name):
         np.testing.assert_allclose(output, ANY[name](x).numpy(), atol=1e-4)
 
 
+LATER = {  # what more steps change that those of the samples do not reach
+    "the first ten": (Steps(lambda net, y: y[:10].sum(0)), True),
+    "the last ten": (Steps(lambda net, y: y[-10:].sum(0)), True),
+    "the mean of the first ten": (Steps(lambda net, y: y[:min(10, len(y))].mean(0)), True),
+    "the first ten of the input": (Steps(before=lambda x: x[:10]), True),
+    "half the input from step ten on": (Steps(before=lambda x: [step / (1 + (t > 9))
+                                                                for t, step in enumerate(x)]), True),
+    "the first hundred": (Steps(lambda net, y: y[:100].sum(0)), True),
+    "all steps, the first hundred alone": (Steps(lambda net, y: y[:100]), True),
+    "the input of the first hundred": (Steps(before=lambda x: x[:100]), True),
+    "counted up to ten": (Steps(lambda net, y: y.sum(0).clamp(max=10)), True),
+    "counted up to ten thousand": (Steps(lambda net, y: y.sum(0).clamp(max=10000)), True),
+    "summed in a byte": (Steps(lambda net, y: y.to(torch.uint8).sum(0, dtype=torch.uint8)), True),
+    "a sum as a byte": (Steps(lambda net, y: y.sum(0).to(torch.int8)), True),
+    "summed in half precision": (Steps(lambda net, y: y.half().sum(0)), True),
+    "spikes as bytes": (Steps(lambda net, y: y.to(torch.uint8).sum(0)), False),
+    "spikes up to ten": (Steps(lambda net, y: y.clamp(0, 10).sum(0)), False),
+    "a sum as whole numbers": (Steps(lambda net, y: y.sum(0).int()), False),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_steps_beyond_those_of_the_samples_count(name):
+    net, fixed = LATER[name]
+    assert exported(net).timesteps_fixed == fixed
+
+
+def test_a_long_run_tells_what_rounding_does_from_another_model():
+    """A membrane that comes to its threshold exactly, where the order of sums decides."""
+    net = Steps()
+    with torch.no_grad():
+        net.fc.weight.fill_(0.1)
+        net.fc.bias.zero_()
+    model = eventsim.from_torch(net, (torch.rand(T, 3, 6) < 0.5).float(), layout="TN")
+    assert not model.timesteps_fixed
+
+
+def test_a_network_that_takes_a_step_a_call_is_run_for_long_too():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif, self.step = nn.Linear(6, 8), snntorch.Leaky(0.8, threshold=0.3, init_hidden=True), 0
+
+        def forward(self, x):
+            self.step += 1
+            return self.lif(self.fc(x) if self.step <= 60 else 0 * self.fc(x))
+
+    torch.manual_seed(0)
+    assert eventsim.from_torch(Counting(), 3 * torch.rand(3, 6), timesteps=T).timesteps_fixed
+
+
 @pytest.mark.filterwarnings("ignore:.*no neuron fires")
 def test_samples_without_a_spike_show_it_too():
     assert exported(FIXED["the first"], scale=1e-3).timesteps_fixed

@@ -118,3 +118,28 @@ def test_training_goes_on_as_if_nothing_had_happened():
         optimiser.step()
         losses.append([p.detach().clone() for p in net.parameters()])
     assert all(map(torch.equal, *losses))
+
+
+class Scripted(nn.Module):
+    """Counts its calls in a buffer, which torch.jit keeps outside of Python."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6)
+        self.register_buffer("steps", torch.zeros(1))
+
+    def forward(self, x):
+        self.steps += 1
+        return self.norm(x)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_left_as_they_were():
+    scripted = torch.jit.script(Scripted())
+    net = nn.Sequential(nn.Linear(6, 6), scripted, snntorch.Leaky(beta=0.9, init_hidden=True)).train()
+    net[0].eval()
+    flags = [module.training for module in net.modules()]
+    assert flags.count(False) == 1
+    eventsim.from_torch(net, 3 * torch.rand(3, 6), timesteps=4)
+    assert [module.training for module in net.modules()] == flags
+    assert not scripted.steps.any()

@@ -188,3 +188,40 @@ def test_values_beyond_float32_are_refused_without_a_warning():
 def test_latency_beyond_the_steps_is_refused():
     with pytest.raises(DataError, match="gives a spike in step 12, but there are 5"):
         latency(X, 5)
+
+
+def test_delta_takes_bytes_as_shares_of_their_scale(tmp_path):
+    """As other encoders do; integers of other types have no scale of their own, and floats keep to none."""
+    moving = np.random.default_rng(5).integers(0, 256, (3, 6, 4), np.uint8)
+    expected = np.stack([delta(one / np.float32(255), 0.3) for one in moving])
+
+    def spikes(x, **options):
+        np.savez(tmp_path / "a.npz", x=x)
+        dataset = open_dataset(tmp_path / "a.npz", Input((4,)), encode="delta:threshold=0.3", **options)
+        return np.concatenate([part for part, _ in dataset.batches(2)]), dataset.notes
+
+    np.testing.assert_array_equal(spikes(moving)[0], expected)
+    np.testing.assert_array_equal(spikes(moving, full_scale=255)[0], expected)
+    np.testing.assert_array_equal(spikes(moving.astype(int), full_scale=255)[0], expected)
+    np.testing.assert_array_equal(spikes(moving / np.float32(255))[0], expected)
+    one_by_one = np.stack([delta(one.astype(np.float32), 0.3) for one in moving])
+    np.testing.assert_array_equal(spikes(moving, full_scale=1)[0], one_by_one)
+    np.testing.assert_array_equal(spikes(moving.astype(np.float64))[0], one_by_one)
+    with pytest.raises(DataError, match="type int64 have no full scale of their own"):
+        spikes(moving.astype(int))
+    said = "shares of 255, as bytes are, but the largest one is 3"
+    assert any(said in note for note in spikes(moving % 4)[1])
+
+
+def test_latency_of_a_batch_is_spikegens_of_each_sample(tmp_path):
+    torch, spikegen = pytest.importorskip("torch"), pytest.importorskip("snntorch.spikegen")
+    images = np.random.default_rng(6).integers(5, 256, (4, 12), np.uint8)
+    images[0] |= 8  # so that its smallest value is not that of the batch
+    np.savez(tmp_path / "a.npz", x=images)
+    batch = torch.from_numpy(images / np.float32(255))
+    for options, alike in (("latency", False), ("latency:linear", True)):
+        [(found, _)] = open_dataset(tmp_path / "a.npz", Input((12,)), 15, encode=options).batches(4)
+        keys = dict(num_steps=15, normalize=True, linear="linear" in options)
+        each = np.stack([spikegen.latency(one, **keys).numpy() for one in batch])
+        np.testing.assert_array_equal(found, each)
+        assert np.array_equal(found, spikegen.latency(batch, **keys).numpy().swapaxes(0, 1)) == alike

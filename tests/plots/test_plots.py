@@ -1,5 +1,6 @@
 """Pictures show the data they were given, say what they show, and bear what runs can hold."""
 
+import ast
 import os
 import re
 import subprocess
@@ -843,6 +844,18 @@ def test_what_a_run_lacks_is_named_with_the_remedy(runs, kind):
     with pytest.raises(RunError) as caught:
         plots.KINDS[kind](runs["bare"])
     assert str(caught.value).startswith(f"{runs['bare'].path}: {NEEDS[kind]}") and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", NEEDS)
+def test_the_remedy_for_a_file_of_save_run_is_one_of_python(runs, kind, tmp_path):
+    """What it says of `record` is what the picture needs."""
+    with pytest.raises(RunError) as caught:
+        plots.KINDS[kind](runs["bare"])
+    record = ast.literal_eval(str(caught.value).partition("or, for save_run, record=")[2])
+    recording = Simulator(_model()).run(np.random.default_rng(1).integers(0, 2, (6, 5, 1, 6, 6)), record=record)
+    eventsim.save_run(recording, tmp_path / "run.h5", labels=np.arange(6) % 3)
+    with open_run(tmp_path / "run.h5") as run:
+        assert "Nothing to show" not in _drawn(plots.KINDS[kind](run))
 
 
 def test_layers_and_samples_can_be_chosen(runs):

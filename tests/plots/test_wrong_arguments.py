@@ -37,7 +37,7 @@ def calls(made):
     block = np.zeros(2, [("t", int), ("x", int)])
     for function in (plots.rates, plots.levels, plots.planes, plots.intervals):
         yield function, dict(trains=trains)
-    yield plots.maps, dict(trains=trains["fire"], name="a")
+    yield plots.maps, dict(trains=trains["fire"], name="a", note="b")
     yield plots.correlations, dict(train=trains["fire"], name="a")
     yield plots.operations, dict(counts=recording.counts)
     yield plots.confusion, dict(decisions=run.statistics.decisions)
@@ -46,7 +46,7 @@ def calls(made):
     yield plots.drift, dict(layers=membranes)
     yield plots.traces, dict(potentials=potentials, residuals=potentials, currents=potentials, levels=potentials,
                              threshold=1.0, neurons=(0,), unit="V", name="a", first_step=1, signed=False)
-    yield plots.raster, dict(spikes=recording, sample=(), name="a", marks=5, numbers=())
+    yield plots.raster, dict(spikes=recording, sample=(), name="a", marks=5, numbers=(), note="b")
     yield plots.save_figure, dict(figure=figure, path="none/a.png")
     yield plots.svg, dict(figure=figure, prefix="a")
     yield plots.stream_course, dict(windows=[], events=block, class_names=("a",))

@@ -25,8 +25,8 @@ class Folded:
     order: names of sources and layers, each after what it reads without delay.
     """
 
-    def __init__(self, model):
-        self.model = model
+    def __init__(self, model, chip=None):
+        self.model, self.chip = model, chip
         self.sources: Dict[str, Source] = {}
         self.layers: Dict[str, Layer] = {}
         self.recorded: Dict[str, Train] = {}
@@ -471,7 +471,7 @@ class Folded:
         constants = [per_neuron(node.bias, shape)]
         if not isinstance(node, SigmaDelta):
             constants.append((1 - per_neuron(node.leak, shape)) * per_neuron(node.v_leak, shape))
-        if isinstance(node, SigmaDelta) or node.current_leak is not None:
+        if self.chip is not None or isinstance(node, SigmaDelta) or node.current_leak is not None:
             drive = fsum_of(constants, math.prod(shape))
             return Layer(name, node, shape, paths, terms, gain_map, drive)
         terms += [(0, values) for values in constants if values.any()]

@@ -92,6 +92,7 @@ class CompiledLayer:
         self.v_min = None
         if node.v_min is not None:
             self.v_min = self.rounding.neurons(per_neuron(node.v_min, self.shape))
+        self._check_held(self.v_min, *([self.v_reset] if node.reset == "hard" else []))
         self.refractory = per_neuron(node.refractory, self.shape).astype(np.int64)
         self.thresholds, self.amplitudes = [], []
         for bit in range(node.n_bits):
@@ -107,6 +108,12 @@ class CompiledLayer:
         self.unit = self.delta * np.repeat(self.rounding.steps_per_unit, n_positions)
         if self.integer and self.rounding.D is not None:  # as is, without the products' rounding
             self.unit = np.repeat(self.rounding.D * 2.0**self.rounding.shift, n_positions)
+
+    def _check_held(self, *potentials):
+        bits, overflow = self.widths["membrane"]
+        for values in potentials if bits is not None and bits < 32 else ():
+            if values is not None and (limited(values, bits, overflow) != values).any():
+                raise UnsupportedError(f"layer {self.layer.name!r}: a potential leaves the membrane's {bits} bits")
 
     def _check_quantum(self, quantum):
         if not quantum.all():
@@ -129,7 +136,8 @@ class CompiledLayer:
         return total
 
     def input_current(self, total, step):
-        """X from a (limited) sum: gain per neuron, shift, bias of the synapses."""
+        """X from a (limited) sum: gain per neuron, shift, bias of the synapses (and, but for a chip, of neurons
+        without a current of their own)."""
         if self.gain is not None:
             total = self.gain * total
             if self.integer:
@@ -223,8 +231,9 @@ class Membranes:
             return None, self.I, H, H
         return self._spikes(H)
 
-    def _limited(self, quantity, values):
-        """What is left of values in their width; notes where they went."""
+    def _limited(self, quantity, values, resting=None):
+        """What is left of values in their width; notes where they went. resting: which have not been computed,
+        stay what they are and leave no width."""
         c = self.compiled
         if not c.integer:
             return values
@@ -235,14 +244,15 @@ class Membranes:
             values = limited(values, 32, "wrap")  # beyond int32 a number wraps unseen
         if bits is not None and bits < 32:
             lowest, highest = bounds_of(bits, overflow)
-            n_left = int(((values < lowest) | (values > highest)).sum())
+            left = (values < lowest) | (values > highest)
+            n_left = int((left if resting is None else left & ~resting).sum())
         found = self.ranges.setdefault(quantity, Range(int(values.min()), int(values.max()), 0))
         found.lowest = min(found.lowest, int(values.min()))
         found.highest = max(found.highest, int(values.max()))
         found.overflows += n_left
         if overflow == "error" and n_left:
             raise RunError(f"layer {c.layer.name!r}: the {quantity} left its {bits} bits {n_left} times")
-        return kept
+        return kept if resting is None else np.where(resting, values, kept)
 
     def _spikes(self, H):
         c, node = self.compiled, self.compiled.node
@@ -251,7 +261,7 @@ class Membranes:
             H = H - self.owed
         elif node.reset_delay:
             H = np.where(self.fired, c.v_reset, H)
-        H = self._limited("membrane", np.where(resting, self.U, H))
+        H = self._limited("membrane", np.where(resting, self.U, H), resting)
         levels, left, amount = self._fire(H)
         levels = np.where(resting, 0, levels)
         U = self._after(H, left, levels)

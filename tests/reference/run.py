@@ -58,7 +58,7 @@ def compile_model(model, precision, chip=None):
     """(Folded, name -> CompiledLayer): the model with its constants in the run's type."""
     if chip is not None:
         check_chip(model, chip)
-    folded = Folded(model)
+    folded = Folded(model, chip)
     layers = {
         name: CompiledLayer(layer, folded.sources, precision, chip)
         for name, layer in folded.layers.items()

@@ -844,7 +844,7 @@ def test_every_width_is_limited_where_it_is_known():
     """Sums of 5 bits wrap, currents of 7 saturate, membranes of 8 turn once."""
     chip = a_chip(weight_shift=2, sum_bits=5, sum_overflow="wrap", current_bits=7,
                    current_overflow="saturate", membrane_bits=8, membrane_overflow="wrap_once")
-    node = integrator(resolution=4.0, current_leak=1.0, bias=1.0, v_min=-1e4)
+    node = integrator(resolution=4.0, current_leak=1.0, bias=1.0, v_min=-31.0)
     result, (currents, potentials, _) = on_chip(chip, 1.0, node, [10, 20, 15, 9])
     # sums 10, -12, 15, 9 -> 40, -48, 60, 36
     assert currents == [40, -8, 52, 63]

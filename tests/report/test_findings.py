@@ -5,8 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from networks import chain
 
 import made_runs
+from eventsim.engine.simulator import Simulator
+from eventsim.model.input import Input
+from eventsim.model.neurons import Neuron
+from eventsim.model.synapses import Dense
 from eventsim.report import findings
 from eventsim.report.findings import find, KINDS
 from eventsim.runs.summary import RunSummary
@@ -196,6 +201,42 @@ def test_negative_levels_are_clipped_too():
     [found] = find(made)
     assert (found.kind, found.layer) == ("saturated_top_bit", "second")
     assert found.numbers["top_level_share"] == pytest.approx(2 / 3, abs=0.01)
+
+
+@pytest.mark.parametrize("drawn, signed, bits, meaning", [
+    ([1], False, 1, "this says nothing"), ([-1], True, 1, "this says nothing"),
+    ([3], False, 2, "this says nothing"),
+    ([-1, 1], True, 1, "only the signs say something"), ([1, 2], False, 2, "only the levels say something"),
+    ([-2, 2], True, 2, "only the levels say something"),
+])
+def test_neurons_that_always_fire_say_what_their_levels_say(drawn, signed, bits, meaning):
+    values = np.random.default_rng(0).choice(drawn, (N, STEPS, 40))
+    made = healthy(n=N, steps=STEPS)
+    made.statistics.trains["second"] = made_runs.train(values, bits, signed)
+    found = {each.kind: each for each in find(made)}["saturated"]
+    assert found.layer == "second" and meaning in found.sentence
+
+
+@pytest.mark.parametrize("sign, shift, words", [
+    (-1, 3.0, "neurons so far down send negative spikes whatever comes"),
+    (1, 3.0, "neurons so far up send positive spikes whatever comes"),
+    (-1, 0.1, "neurons so far from 0 send spikes of their own sign whatever comes"),
+])
+def test_signed_neurons_far_from_0_do_not_stay_silent(sign, shift, words):
+    drifting = membranes(sign * shift * STEADY, 5.0 * STEADY)
+    drifting = dataclasses.replace(drifting, edges=np.linspace(-3.0, 3.0, 241))
+    [found] = find(healthy(n=N, steps=STEPS, membranes={"first": drifting}))
+    assert found.kind == "membrane_drift" and words in found.sentence and "limit" not in found.remedy
+
+
+def test_signed_neurons_that_sink_do_fire():
+    """Four IF neurons of one bit that a negative current drives by more than a spike takes off."""
+    model = chain(Input((2,), bits=4), Dense(np.full((4, 2), -1.2)), Neuron(signed=True), timesteps=12)
+    recording = Simulator(model).run(np.full((64, 12, 2), 2), record=("statistics", "membranes"))
+    assert recording.statistics.trains["neuron2"].rate == 1 and recording.statistics.membranes["neuron2"].signed
+    made = healthy(n=N, steps=STEPS, membranes={"first": recording.statistics.membranes["neuron2"]})
+    [found] = find(made)
+    assert "send negative spikes" in found.sentence
 
 
 def test_silent_neurons_that_sink_linearly_are_healthy():

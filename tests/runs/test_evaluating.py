@@ -3,6 +3,7 @@ recording saved from Python is the file of a run."""
 
 import gzip
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import eventsim
 from eventsim import Dense, Input, Model, Neuron, Readout, Simulator
 from eventsim.cli import main
+from eventsim.costs.energy_table import find_energy_table
 from eventsim.errors import DataError, FormatError, RunError
 from eventsim.report import findings, page, tables
 from eventsim.runs import evaluating, stored_statistics
@@ -63,7 +65,8 @@ def test_python_and_the_command_write_the_same_file(digits, tmp_path, capsys):
                  "--detailed", "9", "--record", "spikes:neuron3", "--record", "outputs", "--out",
                  str(tmp_path / "command.h5"), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert not {"made", "nodes", "class_names"} & printed.keys() and printed.pop("notes") == []
+    assert not {"made", "nodes", "class_names"} & printed.keys()
+    assert printed.pop("notes") == ["of the weights, int8 rounds 1.0 % to 0 in neuron2"]
     assert {key: value for key, value in printed.items() if key not in MEASURED} == {
         key: value for key, value in results_of(summary).items() if key in printed}
     with eventsim.open_run(tmp_path / "python.h5") as ours, eventsim.open_run(tmp_path / "command.h5") as theirs:
@@ -181,10 +184,16 @@ def test_parts_that_do_not_belong_together(digits, tmp_path):
         eventsim.merge_summaries([])
 
 
-def part(i, n=3, model=None, precision="int8", **options):
+def part(i, n=3, model=None, precision="int8", labelled=True, steps=4, **options):
     """Part i of n of the small data, whose labels are 8."""
     own, x, y = small_network()
-    return eventsim.evaluate(Simulator(model or own, precision), (x, y), shard=(i, n), **options)
+    data = x[:, :steps], y if labelled else None
+    return eventsim.evaluate(Simulator(model or own, precision), data, shard=(i, n), **options)
+
+
+def other_table(name):
+    """An energy table of other figures."""
+    return replace(find_energy_table("horowitz_45nm"), name=name, dense_weight_reuse=2.0)
 
 
 def changed_network(**options):
@@ -204,6 +213,14 @@ def changed_network(**options):
     ((lambda: part(1, precision=None, model=changed_network(chip=eventsim.Chip("mine"))),),
      "they ran in fixed of chip 'mine' and int8"),
     ((lambda: part(1, statistics=True),), "only one of them has statistics; give all parts statistics=True"),
+    ((lambda: part(1, audit=True),), "only one of them has an audit; give all parts audit=True, or none"),
+    ((lambda: part(1, conventions=True),), "only one of them has counts as other tools do; give all "),
+    ((lambda: part(1, steps=2),), "their samples have 2 steps and 4 steps; run all parts with the same timest"),
+    ((lambda: part(1, energy=other_table("horowitz_45nm")),), "they were assessed by two energy tables of the "),
+    ((lambda: part(1, energy=other_table("mine")),),
+     "they were assessed by the energy tables 'mine' and 'horowitz_45nm'; give all parts the same"),
+    ((lambda: part(1, labelled=False),), "only one of them has labels; give labels with all parts, or with none"),
+    ((lambda: part(1, data="other"),), r"they are of the data 'other' and without a name; .* same name \(data=\)"),
     ((lambda: part(0),), "both have samples 0 to 1 of the data; give each part of it once"),
     ((lambda: part(1), lambda: part(0, 2)), "both have samples 0 to 1 of the data"),
     ((lambda: eventsim.merge_summaries([part(1), part(2)]), lambda: part(1)), "both have samples 2 to 4 of "),
@@ -226,6 +243,44 @@ def test_parts_merge_in_any_order_and_of_a_network_loaded_again(digits, tmp_path
         assert_same_arrays(merged.statistics, one_run.statistics)
     with pytest.raises(RunError, match="both have samples 0 to 39"):
         eventsim.merge_summaries([one_run, one_run])
+
+
+def test_parts_of_one_file_merge_by_whatever_path_and_name(digits, tmp_path, monkeypatch):
+    """A relative path, a link, another label of the model: what was taken and the fingerprint say what it is."""
+    (tmp_path / "link.h5").symlink_to(DATA)
+    monkeypatch.chdir(Path(DATA).parent)
+    ways = [(str(DATA), "a"), (Path(DATA).name, "b"), (str(tmp_path / "link.h5"), None),
+            (eventsim.open_dataset(DATA, digits.model["input"]), None)]
+    parts = [eventsim.evaluate(digits, data, model=name, limit=40, shard=(i, 4))
+             for i, (data, name) in enumerate(ways)]
+    merged = eventsim.merge_summaries(reversed(parts))
+    names = "model", "data"
+    assert results_of(merged, *names) == results_of(eventsim.evaluate(digits, DATA, limit=40), *names)
+    assert (merged.model, merged.data) == ("a", str(DATA))
+    again = eventsim.evaluate(digits, tmp_path / "link.h5", limit=10)
+    with pytest.raises(RunError, match="both have samples 0 to 9 of the data"):
+        eventsim.merge_summaries([parts[0], again])
+
+
+def test_models_of_unknown_fingerprint_are_told_apart_by_their_names():
+    first, second = (replace(each, sums=replace(each.sums, model=name,
+                                                context=replace(each.sums.context, fingerprint="")))
+                     for each, name in ((part(0), "a"), (part(1), "b")))
+    with pytest.raises(RunError, match="they are of the models 'b' and 'a'; merge parts of one model"):
+        eventsim.merge_summaries([first, second])
+
+
+@pytest.mark.parametrize("kept, missing", [
+    ((0, 3), "samples 2 to 5 are in no part: the summary is of the other 4"), ((1, 2), "samples 0 to 1 are"),
+    ((0, 2), "samples 2 to 3 are in no part"), ((0, 1, 2, 3), None), ((2,), None), ((0, 1), None)])
+def test_samples_that_are_in_no_part_are_said(kept, missing):
+    parts = [part(i, 4) for i in kept]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        merged = eventsim.merge_summaries(parts)
+    assert merged.samples == 2 * len(kept)
+    assert [str(each.message) for each in caught if missing is None or missing not in str(each.message)] == []
+    assert len(caught) == (missing is not None) and all(each.filename == __file__ for each in caught)
 
 
 def test_arrays_that_are_run_apart_merge():

@@ -1,7 +1,9 @@
 """Runs of samples of their own lengths: no table, picture, finding or cost sees padding, or samples not run."""
 
+import json
 import warnings
 
+import h5py
 import numpy as np
 import pytest
 
@@ -50,6 +52,42 @@ def words(figure):
     texts = [*figure.texts,
              *(text for axes in figure.axes for text in (*axes.texts, axes.xaxis.label, axes.title))]
     return " ".join(text.get_text() for text in texts).replace("\u00a0", " ")
+
+
+# ---- steps
+
+
+def test_a_summary_says_the_same_steps_from_a_file_and_from_a_run(run, simulator):
+    """And in words the same everywhere; with those presented, rates follow from counts."""
+    made = eventsim.evaluate(simulator, (X, LABELS, LENGTHS))
+    for summary in (made, run.summary, eventsim.RunSummary.from_json(made.to_json(printed=True), "a file")):
+        assert summary.presented_steps == LENGTHS.sum() == run.counts.presented
+        assert "up to 8 steps" in summary.as_text().splitlines()[0] and "up to 8 steps" in repr(summary)
+        for layer in summary.layers:
+            if layer.firing_rate is not None:
+                assert layer.firing_rate == layer.events / (layer.neurons * summary.presented_steps)
+    assert "up to 8 steps" in repr(run).splitlines()[0]
+    facts = tables.tables(run)["run"]
+    assert dict(zip(*facts.columns.values()))["presented_steps"] == str(LENGTHS.sum())
+
+
+def test_samples_of_one_length_have_no_up_to(simulator):
+    summary = eventsim.evaluate(simulator, (X, LABELS))
+    assert summary.presented_steps == X.shape[0] * STEPS and "up to" not in summary.as_text()
+    parts = [eventsim.evaluate(simulator, (X, LABELS, LENGTHS), shard=(i, 2)) for i in (0, 1)]
+    assert eventsim.merge_summaries(parts).presented_steps == LENGTHS.sum()
+
+
+def test_files_that_do_not_say_the_steps_presented_have_them_in_their_lengths(run, tmp_path):
+    path = tmp_path / "older.h5"
+    with open(run.path, "rb") as file:
+        path.write_bytes(file.read())
+    with h5py.File(path, "r+") as file:
+        summary = json.loads(file["summary"][()])
+        del summary["presented_steps"], file["summary"]
+        file["summary"] = json.dumps(summary)
+    with eventsim.open_run(path) as older:
+        assert older.summary.presented_steps == LENGTHS.sum() and "up to 8 steps" in older.summary.as_text()
 
 
 # ---- tables

@@ -100,7 +100,8 @@ def test_a_recording_saves_its_statistics(recording, tmp_path):
 
 
 @pytest.mark.parametrize("ask, message", [
-    (lambda run: run.spikes("conv"), "no spikes of 'conv' were recorded .* run again with --record spikes:conv"),
+    (lambda run: run.spikes("conv"),
+     "no spikes of 'conv' were recorded .* again with --record spikes:conv, or, for save_run, record='spikes'"),
     (lambda run: run.trace("potentials", "in"), "no potentials of 'in' were recorded"),
     (lambda run: run.spikes("in", 2, 9), "has samples 0 to 2, not 2 to 8"),
     (lambda run: run.spikes("in", -1), "has samples 0 to 2, not -1 to 2"),

@@ -508,6 +508,35 @@ def test_a_threshold_that_is_not_above_0_counts_in_quanta():
     assert membranes.unit == "quanta" and membranes.threshold == -1.0 and membranes.step == 1.0
 
 
+@pytest.mark.parametrize("theta, signed", [(10.0, False), (10.0, True), (np.array([2.0, 10.0, 0.5]), False)])
+@pytest.mark.parametrize("reset", ["hard", "none"])
+def test_what_a_spike_is_worth_does_not_change_the_picture_of_membranes(reset, theta, signed):
+    """Where nothing subtracts the quantum, same spikes of same membranes have the same statistics; they are those
+    of a quantum that equals the threshold."""
+    x = np.random.default_rng(3).normal(3, 8, (5, 6, 3))
+    first, *others = [driven(Neuron(theta, reset=reset, quantum=quantum, signed=signed), x)[1]
+                      for quantum in (theta, 1.0, 100.0)]
+    assert first.step == 1.0 and first.distances[-1] < first.distances.sum()
+    for other in others:
+        assert all(np.array_equal(getattr(other, each.name), getattr(first, each.name)) for each in fields(first)
+                   if getattr(first, each.name) is not None)
+
+
+def test_quanta_that_membranes_know_stay_their_scale():
+    """With a soft reset, MPR, several levels, or no threshold above 0, the quantum is the node's."""
+    for neuron in (Neuron(0.5), Neuron(0.5, reset="hard", rectify=True), Neuron(0.5, reset="hard", bits=2)):
+        assert driven(neuron, [[[0.25]]])[1].step == 2.0
+    assert driven(Neuron(-0.5, reset="hard"), [[[0.25]]])[1].threshold == -0.5
+
+
+def test_membranes_of_alpha_neurons_count_in_thresholds():
+    """Their soft reset subtracts v_threshold."""
+    model = chain(Input((1,), "real"), Alpha(0.9, 0.5, v_threshold=10.0, reset="soft"))
+    recording = Simulator(model, "float64").run(np.full((1, 2, 1), 4.0), record=STREAMED)
+    membranes = recording.statistics.membranes["alpha1"]
+    assert membranes.step == 1.0 and membranes.highest < 1 and membranes.error < 1
+
+
 def test_membranes_beyond_the_edges():
     recording, membranes = driven(Neuron(v_min=-50.0), [[[1e6, -1e6, 0.0]], [[3.0, -3.0, 0.5]]])
     assert membranes.potentials[0] >= 1 and membranes.potentials[-1] >= 1

@@ -200,14 +200,15 @@ def _inside(folder):
 
 
 def _write_recordings(folder):
-    """Three recordings in the layout of N-MNIST: Test/<digit>/<number>.bin, 5 bytes an event."""
+    """Three recordings in the layout of N-MNIST, 5 bytes an event: Test/<digit>/<number>.bin, whose numbers count
+    over all digits, as MNIST's test images do."""
     rng = np.random.default_rng(1)
-    for digit in range(3):
+    for digit, number in ((0, "00004"), (1, "00003"), (2, "00002")):
         n = 900
         t = np.sort(rng.integers(0, 300_000, n))
         event = [rng.integers(0, 34, n), rng.integers(0, 34, n), rng.integers(0, 2, n) << 7 | t >> 16,
                  t >> 8 & 255, t & 255]
-        path = folder / "Test" / str(digit) / "00001.bin"
+        path = folder / "Test" / str(digit) / f"{number}.bin"
         path.parent.mkdir(parents=True)
         path.write_bytes(np.stack(event, axis=1).astype(np.uint8).tobytes())
 

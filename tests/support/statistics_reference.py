@@ -218,6 +218,7 @@ def membranes(node, shape, H, U, levels, chosen):
                             for value in (node.v_threshold, node.quantum, node.bits))
     neurons = len(theta)
     tops = [2 ** int(b) - 1 for b in bits]
+    quantum = np.array([_scale(node, *numbers) for numbers in zip(theta, quantum, tops)])
     in_thresholds = all(value > 0 for value in theta)
     units = theta if in_thresholds else quantum
     h, u, o = (array.reshape(n, steps, -1)[:, :, chosen] for array in (H, U, levels))
@@ -243,6 +244,13 @@ def membranes(node, shape, H, U, levels, chosen):
     found["error"] = float(np.mean(found["error_by_step"]))
     found["drift"] = [math.sqrt(np.mean(found["square_by_step"][:, step])) for step in range(steps)]
     return found
+
+
+def _scale(node, theta, quantum, top):
+    """The size of a level in the membrane of one neuron: its quantum, where a soft reset subtracts that, a second
+    threshold is that far from the first, or MPR counts in it; else what its threshold says."""
+    in_membrane = node.kind != "Alpha" and (node.reset == "soft" or top > 1 or node.rectify)
+    return quantum if in_membrane or theta <= 0 else theta
 
 
 def _means(values, square=False):

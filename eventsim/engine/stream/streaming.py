@@ -13,6 +13,7 @@ from eventsim.engine.answers import answer_of_steps
 from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
+from eventsim.engine.state import OF_WINDOW
 from eventsim.engine.stream.options import Course, duration_text, span_text, StreamOptions
 from eventsim.engine.stream.overflows import Overflows
 from eventsim.engine.stream.paced import Pace, Reader
@@ -255,7 +256,7 @@ class Stream(Shown):
         recording = self._run_named(self._levels.filled(step, place, stop - begin), first, stop)
         emitted = self._output.emitted(recording)
         if not self._options.fresh:
-            self._network, recording.state, self._left_by = recording.state, None, self._executor()
+            self._network, recording.state, self._left_by = recording.state, OF_WINDOW, self._executor()
             if self._emitted is not None:
                 emitted = np.concatenate((self._emitted, emitted))[first - stop :]
             first = stop - len(emitted)

@@ -18,6 +18,7 @@ from eventsim.model.parameters import MAX_BITS, MAX_EXTENT
 from eventsim.model.synapses import Conv2d, Dense
 from eventsim.model.transforms import Flatten
 from eventsim.registry import registers
+from eventsim.text import many
 
 # type of layer -> members that are read or have no effect; "not read" in the provenance lists the others
 _SYNAPSES = {"weight", "bias", "delay"}
@@ -32,7 +33,7 @@ MEMBERS = {
     "flatten": {"order"},
 }
 
-LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and Lava's bias saturates
+LARGEST_INPUT = (1 << 17) - 1  # of weight * x + bias: beyond it a current wraps, and a membrane saturates
 LARGEST_INPUT_OF_SDNN = 1 << 18  # a change of twice as many 4096ths fits int32
 WIDTH, WIDTH_OF_SDNN = 1 << 23, 1 << 30  # of a state, on either side of 0
 FINEST = 8  # most binary digits behind the point of the value of a level of SDNN's normalised input
@@ -117,9 +118,27 @@ def _input_node(network, group, weight, bias, graded):
     scale = weight if network.sdnn else 1.0
     if scale <= 0:
         raise unsupported(group, f"'weight' is {weight:g}; only weights above 0 are supported for SDNN")
+    if graded:
+        _check_room(network, group, [_reach(weight, bias, width, signed) for width in (bits, 1)], bits)
     network.nodes["input"] = guarded(group, lambda: Input(network.shape, "spikes", bits, signed, scale))
     network.tail = "input"
     return weight, bias
+
+
+def _reach(weight, bias, bits, signed):
+    """Return how far from 0 weight * x + bias gets, for x of so many bits."""
+    top = 2**bits - 1
+    return max(abs(weight * x + bias) for x in (-top if signed else 0, top))
+
+
+def _check_room(network, group, reach, bits):
+    """Refuse an input where weight * x + bias leaves the states. reach: how far it gets for x of so many bits, and
+    of one."""
+    most = LARGEST_INPUT_OF_SDNN if network.sdnn else LARGEST_INPUT
+    if reach[0] > most:
+        remedy = "quantise it with a smaller weight or bias" if reach[1] > most else "give fewer --input-bits"
+        raise unsupported(group, f"weight * x + bias reaches {reach[0]:.10g} for x of {many(bits, 'bit')}, more "
+                          f"than the {most} that a state holds; {remedy}")
 
 
 def implied_input(network, group):

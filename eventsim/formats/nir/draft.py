@@ -53,7 +53,8 @@ class Draft:
         """Note what a reader has to assume of a neuron. Raises UnsupportedError where neurons differ, and, unless
         `beyond_nir`, where NIR cannot say it."""
         if value != OPEN[option] and not self.beyond_nir:
-            self.refuse(name, f"NIR has no {what}", f"{remedy}, save as .h5, or give beyond_nir=True")
+            self.refuse(name, f"NIR has no {what}", f"{remedy}, save as .h5, or give beyond_nir=True "
+                        "(--out-beyond-nir)")
         known, other = self.agreed.setdefault(option, (value, name))
         if known != value:
             self.refuse(name, f"{option} is {value}, but {known} in {other!r}, and NIR's readers take one for all")

@@ -1,6 +1,7 @@
 """sinabs's neurons (2.0 to 3.1): v = alpha v + x, with (1 - alpha) x where norm_input; several spikes a step.
 
-z = trunc(v / threshold) where v > 0; v -= z threshold; then v is at least min_v_mem.
+z = trunc(v / threshold) where v > 0; v -= z threshold; then v is at least min_v_mem. What recurrent synapses give
+is 0, with their bias, in the first step of every call.
 """
 
 import torch
@@ -59,7 +60,7 @@ def _firing(module, x):
               **_spikes(module), **_reset(module, threshold)}
     if module.min_v_mem is not None:
         fields["v_min"] = on_neurons(module.min_v_mem, shape, "min_v_mem")
-    return NeuronLayer(Neuron(**fields), axes, recurrent=_recurrent(module), steps=steps,
+    return NeuronLayer(Neuron(**fields), axes, recurrent=_recurrent(module), recurrent_bias=1, steps=steps,
                        unlimited=fields["bits"] == MAX_BITS, rest=REST)
 
 

@@ -11,7 +11,7 @@ from eventsim.from_torch.operations.rows import (
     add_steps, constant, CURRENTS, emit, gives_current, rows_of,
 )
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
-from eventsim.from_torch.ranges import range_of
+from eventsim.from_torch.ranges import stays_within, WholeRange
 
 
 @operation("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm",
@@ -157,10 +157,7 @@ def _stays_within(trace, name, args):
         return False
     if low is not None and (low > 0 or not _never_negative(trace, args[0])):
         return False
-    if high is None:
-        return True
-    numbers = range_of(trace, args[0])
-    return numbers is not None and numbers.high <= high
+    return high is None or stays_within(trace, args[0], WholeRange(-np.inf, high))
 
 
 def _never_negative(trace, x):

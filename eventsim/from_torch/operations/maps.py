@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from eventsim.from_torch.operations.registry import operation, Refused
-from eventsim.from_torch.operations.rows import constant, emit, gives_current
+from eventsim.from_torch.operations.registry import BEFORE, operation, Refused
+from eventsim.from_torch.operations.rows import constant, emit, gives_current, rows_of
 from eventsim.from_torch.operations.vectors import LARGEST_MATRIX, sum_of_linear
 from eventsim.from_torch.places import ZERO, tensors_in
 
@@ -295,13 +295,33 @@ def channelwise(trace, kind, x, settings, out):
         x, shape = x.squeeze(2), (shape[0], shape[2])  # torch pools sequences as maps of one row
     blocks = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
     if len(blocks) == 1 and in_order(blocks[0][2], n_channels(trace.nodes[parts[0].node])):
-        emit(trace, kind, shape, [(parts[0].node, parts[0].rows)], settings, out)
+        _emit_channelwise(trace, kind, shape, (parts[0].node, parts[0].rows), settings, out)
         return
     places = torch.full(out.shape, ZERO, dtype=torch.int64)
     for part, here, there in blocks:
         node_shape = (trace.nodes[part.node].shape[0], *shape[1:])
-        number, rows = emit(trace, kind, node_shape, [(part.node, part.rows)], settings)
+        number, rows = _emit_channelwise(trace, kind, node_shape, (part.node, part.rows), settings)
         all_places = trace.graph.first_place(number) + torch.from_numpy(rows).view(-1, *[1] * len(node_shape)) * \
             int(np.prod(node_shape)) + torch.arange(int(np.prod(node_shape))).view(node_shape)
         places[:, here] = all_places[:, there]
     trace.places.write(out, places)
+
+
+def _emit_channelwise(trace, kind, shape, part, settings, out=None):
+    """Add a pool or the like of a part, (number, rows). The maximum of scale * spikes + shift is added as scale *
+    (maximum of spikes) + shift, and so is what repeats them: a node of its own takes spikes as they are."""
+    number, rows = part
+    node = trace.nodes[number]
+    if kind == "max_pool" and _is_real_input(trace, number):
+        raise Refused(f"takes maxima of real numbers that no synapses have weighed; {BEFORE}")
+    if kind not in ("max_pool", "upsample") or node.kind != "affine" or gives_current(trace.graph, number):
+        return emit(trace, kind, shape, [part], settings, out)
+    if np.ndim(node.settings["scale"]) != 1 or np.ndim(node.settings["shift"]) != 1:
+        raise Refused(f"reads spikes ({kind}) that are scaled or shifted differently inside a channel, which has "
+                      "no equal in eventsim; scale what it gives instead")
+    if kind == "max_pool" and (np.asarray(node.settings["scale"]) < 0).any():
+        raise Refused("takes maxima of spikes that are multiplied by a number below 0, which has no equal in "
+                      "eventsim; pool them first, or put synapses between them")
+    [source] = node.sources
+    inner = _emit_channelwise(trace, kind, shape, (source.node, rows_of(trace, source, rows)), settings)
+    return emit(trace, "affine", shape, [inner], node.settings, out)

@@ -7,6 +7,7 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import DataError
+from eventsim.inputs.chunks import parts_of
 from eventsim.inputs.event_files.columns import (
     check_order, named_columns, said_of_rivals, unit_in_words, unit_of_times,
 )
@@ -92,8 +93,9 @@ def _blocks(path, unit, options, notes):
         lengths = {column.shape[:1] if location.names is None else column.shape for column in columns.values()}
         if len(lengths) != 1 or len(next(iter(lengths))) != 1:
             raise DataError(f"{path}: t, x, y and p have shapes {sorted(lengths)}, expected (N,), the same")
-        for first in range(0, next(iter(lengths))[0], AT_ONCE):
-            part = {key: column.rows(slice(first, first + AT_ONCE)) for key, column in columns.items()}
+        n = next(iter(lengths))[0]
+        for parts in zip(*(parts_of(column, AT_ONCE, n) for column in columns.values())):
+            part = dict(zip(columns, parts))
             if location.names is None:
                 part = _columns_of(part[None], options)
             yield from in_microseconds.blocks(part, made, path)

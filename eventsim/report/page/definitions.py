@@ -52,6 +52,10 @@ DEFINITIONS = {
         Definition("H and U", "The membrane potential before and after the reset, over a few samples, in "
                               "thresholds (potential / v_threshold), or in quanta where a threshold is not "
                               "above 0."),
+        Definition("Quantum of a membrane", "The size of one level in it: the layer's quantum, which a soft reset "
+                                            "subtracts; v_threshold where spikes of one bit reset to v_reset or "
+                                            "not at all, as nothing but the worth of a spike knows the quantum "
+                                            "then."),
         Definition("Drift", "Root mean square of U over a layer's neurons, after each step."),
         Definition("Quantisation error",
             "Mean of (u - o)^2, in quanta squared: what firing loses of the membrane u by sending o.",
