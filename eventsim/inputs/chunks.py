@@ -27,6 +27,8 @@ def parts_of(stored, size, stop, first=0):
 
 def _bands(stored, size, stop, first):
     """Yield rows in bands of whole chunks, of `size` rows or more."""
+    if first >= stop:
+        return
     in_chunk = stored.chunk_rows
     band = in_chunk * -(-size // in_chunk)
     row_bytes = stored.n_bytes // stored.shape[0] or 1

@@ -59,3 +59,14 @@ def test_columns_of_events_in_one_chunk(tmp_path, monkeypatch):
     for key in "txyp":
         np.testing.assert_array_equal(read[key], events[key])
     assert len(calls) == 4
+
+
+@pytest.mark.parametrize("more", ({}, dict(maxshape=(None,), chunks=(100,), compression="gzip")))
+def test_a_recording_without_events_has_no_parts(tmp_path, more):
+    with h5py.File(tmp_path / "none.h5", "w") as file:
+        for column in "txyp":
+            file.create_dataset(f"events/{column}", (0,), np.int64, **more)
+    with open_hdf5(tmp_path / "none.h5") as root:
+        assert list(parts_of(root.group("events", "events").dataset("t"), 8, 0)) == []
+    events = eventsim.open_events(tmp_path / "none.h5", sensor_size=(8, 8)).read()
+    assert len(events) == 0
