@@ -598,7 +598,7 @@ CASES = [
      "for"),
     (lambda: small().run([[[1, 1]]], lengths=[1], timesteps=1), DataError, "give timesteps or lengths, not both"),
     (lambda: small().run([[1, 1]], state=small().run([[[1, 1]]], lengths=[1]).state), DataError,
-     "state is none to continue from: samples that have lengths of their own"),
+     "state is none that a run can continue from: samples that have lengths of their own"),
     (lambda: small().run([[[1, 1]]], lengths=[1], state=small().run([[1, 1]]).state), DataError,
      "state continues samples of one length; give state or lengths, not both"),
     (lambda: in_another_mode(processor.DENORMALS), RunError, "this thread flushes denormal numbers to zero"),

@@ -55,7 +55,7 @@ class StateRules:
         are not proved to be safe."""
         done = 0
         if isinstance(state, NoState):
-            raise DataError(f"state is none to continue from: {state.why}")
+            raise DataError(f"state is none that a run can continue from: {state.why}")
         if state is not None:
             instance_of(state, State, "state", "the `state` of an earlier Recording")
             done = integer(state.step, "state.step", 1, 1 << 62)

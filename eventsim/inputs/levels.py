@@ -201,10 +201,10 @@ def _warn_of_pixels(x, input_node):
     if highest > MANY_EVENTS and x.dtype == np.uint8 or highest in PIXELS and int(x.min()) >= 0:
         shape = ", ".join(map(str, input_node.shape)) + "," * (len(input_node.shape) == 1)
         warnings.warn(
-            f"x is of type {x.dtype} and looks like pixels, which the model's real input takes as these numbers: "
-            "if the network was trained on pixels that were scaled or normalised, give the same floats, or import "
-            f"it with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); "
-            "if on these numbers, x.astype(np.float32) says so", EventsimWarning, stacklevel=3)
+            f"x holds {x.dtype} that look like pixels, and the model's real input takes them as they are: if the "
+            "network was trained on pixels that were scaled or normalised, give the same floats, or import it "
+            f"with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); if it "
+            "was trained on these numbers, give x.astype(np.float32)", EventsimWarning, stacklevel=3)
 
 
 def takes_shades(input_node) -> bool:

@@ -55,7 +55,7 @@ def alone(simulator):
 def test_a_run_that_leaves_no_state_is_not_continued_from_rest(simulator, lacking, remedy):
     for state in (lacking(simulator).state, pickle.loads(pickle.dumps(lacking(simulator).state))):
         assert isinstance(state, NoState) and not state
-        with pytest.raises(DataError, match=f"state is none to continue from: .*{remedy}"):
+        with pytest.raises(DataError, match=f"state is none that a run can continue from: .*{remedy}"):
             simulator.run(X, state=state)
 
 

@@ -13,14 +13,14 @@ from eventsim.inputs.levels import to_levels
 REAL = Input((1, 5, 4), "real")
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (7, 1, 5, 4))
-WORDS = (r"looks like pixels, .* scaled or normalised, give the same floats, or import it with "
+WORDS = (r"look like pixels, .* scaled or normalised, give the same floats, or import it with "
          r"from_torch\(..., input=Input\(\(1, 5, 4\), 'image', bits=8, scale=1/255, mean=..., std=...\)\); "
-         r"if on these numbers, x.astype\(np.float32\) says so")
+         r"if it was trained on these numbers, give x.astype\(np.float32\)")
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "i8", "u8"])
 def test_pixels_are_taken_with_a_warning(dtype):
-    with pytest.warns(EventsimWarning, match=f"x is of type .* and {WORDS}"):
+    with pytest.warns(EventsimWarning, match=f"x holds .* that {WORDS}"):
         levels, _ = to_levels(PIXELS.astype(dtype), REAL)
     np.testing.assert_array_equal(levels[:, 0], PIXELS)
 
@@ -38,9 +38,9 @@ def test_image_files_say_it_once(tmp_path, capsys):
     save(Model(nodes, list(zip(nodes, list(nodes)[1:])), timesteps=1), tmp_path / "net.h5")
     path = write_mnist(tmp_path)
     assert main(["run", str(tmp_path / "net.h5"), str(path)]) == 0
-    assert capsys.readouterr().err.count("looks like pixels") == 1
+    assert capsys.readouterr().err.count("look like pixels") == 1
     write_cifar(tmp_path / "test_batch.bin")
-    with pytest.warns(EventsimWarning, match="looks like pixels"):
+    with pytest.warns(EventsimWarning, match="look like pixels"):
         list(open_dataset(tmp_path / "test_batch.bin", Input((3, 32, 32), "real")).batches(2))
 
 
