@@ -203,8 +203,8 @@ def _warn_of_pixels(x, input_node):
         warnings.warn(
             f"x holds {x.dtype} that look like pixels, and the model's real input takes them as they are: if the "
             "network was trained on pixels that were scaled or normalised, give the same floats, or import it "
-            f"with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); if it "
-            "was trained on these numbers, give x.astype(np.float32)", EventsimWarning, stacklevel=3)
+            f"with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); "
+            "if it was trained on these numbers, give x.astype(np.float32)", EventsimWarning, stacklevel=3)
 
 
 def takes_shades(input_node) -> bool:
