@@ -84,7 +84,7 @@ def follow(net, rules, samples, timesteps, layout, choose) -> Traced:
             if _ours(error):
                 raise
             failures.append((way, error))
-    raise _best(net, failures)
+    raise _best(net, failures, samples.steps or timesteps)
 
 
 def follow_as(net, rules, samples, timesteps, way, choose) -> Traced:
@@ -100,22 +100,28 @@ def _ours(error):
         and frames[-1].filename.startswith(os.path.dirname(os.path.abspath(__file__)))
 
 
-def _best(net, failures):
-    """Return the most telling of several errors: one of this package, and what the likeliest way raised."""
+def _best(net, failures, steps):
+    """Return the most telling of several errors: one of this package, and what the likeliest way raised, unless
+    that only says that the network takes samples in another way. steps: T, or None where nobody says it."""
     first, likeliest = failures[0]
     ours = [error for _, error in failures if isinstance(error, EventsimError)]
     reason = error_line(likeliest)
     if not ours:
         return UnsupportedError(f"{type(net).__name__} does not take the samples ({first.name}): {reason}; "
-                                f"{_remedy(net, likeliest)}")
+                                f"{_remedy(net, likeliest, steps)}")
     error = min(ours, key=lambda each: getattr(each, "rank", 0))
-    if isinstance(likeliest, EventsimError):
+    if isinstance(likeliest, EventsimError) or _is_of_shapes(likeliest):
         return UnsupportedError(str(error)) if isinstance(error, UnsupportedError) else error
     return UnsupportedError(f"{error} (called {first.name}, it raises {reason})")
 
 
-def _remedy(net, error):
-    """Return what to do about an exception of a network's own code."""
+def _is_of_shapes(error):
+    """Whether an exception of a network's own code complains of the shape of what it was given."""
+    return any(word in str(error).lower() for word in SHAPES)
+
+
+def _remedy(net, error, steps):
+    """Return what to do about an exception of a network's own code. steps: T, or None where nobody says it."""
     module = net.get_submodule(getattr(error, "raised_by", ""))
     if type(module).__module__.startswith(QUANTISED):
         return (f"{type(module).__name__} holds packed whole numbers, which have no equal in eventsim: export the "
@@ -132,8 +138,10 @@ def _remedy(net, error):
                 "network of floats, with the weights rounded as it rounds them")
     if torch.empty(0).is_meta:
         return "it runs inside of torch.device('meta'), where tensors hold no numbers: call from_torch outside"
-    if any(word in str(error).lower() for word in SHAPES):
-        return "see layout and timesteps"
+    if _is_of_shapes(error):
+        return "see layout and timesteps" if steps else (
+            "give timesteps=T if forward takes all steps of a sample, or layout='NT' or 'TN' if an axis of x "
+            "counts them")
     return "its own code raises that: see whether net(x) runs, in torch.float64 too"
 
 

@@ -13,6 +13,7 @@ from eventsim.model.parameters import MAX_BITS
 from eventsim.tensors import as_array
 
 LAYOUTS = ("N", "NT", "TN")
+MOST_AXES = 3  # of a sample at one step
 WHOLE = 1e-3  # how far a level that was computed from a value may be from a whole number
 
 
@@ -50,6 +51,10 @@ def read_samples(x, input_node, shape, encoding, layout, timesteps=None) -> Samp
         raise DataError(f"x has shape {array.shape}, and axis {axis} is as long as timesteps={timesteps}: say "
                         f"layout='{('TN', 'NT')[axis]}' if it counts steps, or layout='N' if each sample stands "
                         "still")
+    if shape is None and layout is None and array.ndim == 1 + MOST_AXES + 1:
+        raise DataError(f"x has shape {array.shape}, and a sample that stands still has at most {MOST_AXES} axes, "
+                        "(C, H, W): say layout='TN' if the first axes of x count steps and samples, or "
+                        "layout='NT' if samples and steps")
     layout = _layout(array, shape, layout)
     if layout == "TN":
         array = array.swapaxes(0, 1)

@@ -212,6 +212,37 @@ def test_steps_first_and_samples_first_are_the_same_model():
     assert first.provenance["exported from"].endswith("steps first")
 
 
+def test_pictures_with_steps_ask_for_the_layout():
+    with pytest.raises(DataError, match=r"at most 3 axes, \(C, H, W\): say layout='TN'.*layout='NT'"):
+        eventsim.from_torch(chain(flatten=True), torch.rand(5, 2, 3, 2, 2))
+
+
+class EveryStep(AllSteps):
+    """Says so where it is given anything but (T, N, 12)."""
+
+    def forward(self, x):
+        if x.ndim != 3:
+            raise ValueError(f"expected x with shape [T, N, C], but got {tuple(x.shape)}")
+        return super().forward(x)
+
+
+class Sines(EveryStep):
+    def forward(self, x):
+        return torch.sin(super().forward(x))
+
+
+def test_a_network_that_takes_all_steps_asks_for_their_number():
+    with pytest.raises(UnsupportedError, match=r"shape \[T, N, C\].*; give timesteps=T if forward takes all steps"):
+        eventsim.from_torch(EveryStep(), torch.rand(3, 12))
+
+
+def test_a_refusal_does_not_tell_of_another_way_to_call():
+    """That it does not take samples without steps says nothing of why it is refused."""
+    with pytest.raises(UnsupportedError, match="sin") as error:
+        eventsim.from_torch(Sines(), (torch.rand(3, 12) < 0.5).float(), timesteps=4)
+    assert "it raises" not in str(error.value)
+
+
 def test_one_step_a_call_takes_moving_and_still_samples():
     torch.manual_seed(1)
     moving = eventsim.from_torch(chain(), (torch.rand(3, 6, 12) < 0.5).int(), layout="NT")
