@@ -50,9 +50,9 @@ def with_attributes(value, attributes, name, expected):
 
 
 def several(value, name, expected, error=DataError) -> tuple:
-    """Return the values of an iterable as a tuple: (value,) for a str, () for None. Raises `error` for what is not
-    iterable."""
-    if isinstance(value, str):
+    """Return the values of an iterable as a tuple: (value,) for a str or bytes, () for None. Raises `error` for what
+    is not iterable."""
+    if isinstance(value, (str, bytes)):
         return (value,)
     try:
         return () if value is None else tuple(value)

@@ -102,9 +102,9 @@ def _linear(binding, words, number):
             _count_emitted(binding, of_slots, layer, row)
     for stage in program.stages.values():
         if isinstance(stage, WordStage):
-            steps = 1 if binding.sent[stage.name].still else binding.setting.steps
             taps = int(stage.window[0] * stage.window[1]) * len(stage.sources)
-            counts.word_operations += steps * stage.positions * stage.words * stage.n_planes * taps
+            words_of_step = stage.positions * stage.words * stage.n_planes
+            counts.word_operations += binding.setting.steps * words_of_step * taps
     values = [row[name] for row in counts.layers.values() for name in ALL_NAMES] + [counts.word_operations]
     values = np.stack(values, axis=1)
     return Linear(values[0], values[1:] - values[0])

@@ -20,7 +20,7 @@ from exact_cases import (
 )
 from processes import PACKAGES, environment, python
 
-from eventsim import Simulator, UnsupportedError
+from eventsim import Conv2d, Input, MaxPool, Model, Neuron, Simulator, UnsupportedError
 from eventsim.kernels import (
     alpha, counting, firing, gathering, gathering_int8, indexing, integrating, pooling, transforms,
 )
@@ -55,6 +55,18 @@ SETTINGS = [
     dict(workers=2), dict(block=1), dict(block=3), dict(block=64), dict(chunk=1), dict(chunk=2),
     dict(workers=2, block=3, chunk=2), dict(workers=2, block=1, chunk=1),
 ]
+
+
+@pytest.mark.parametrize("settings", [dict(chunk=1), dict(chunk=3), dict(workers=2, block=1)])
+def test_words_of_a_still_image_do_not_depend_on_chunks(settings):
+    """What is worked out once for all steps counts at each, as synaptic operations do."""
+    nodes = {"in": Input((4, 8, 8), "image", bits=8), "pool": MaxPool(2), "conv": Conv2d(np.ones((8, 4, 3, 3)) / 64),
+             "neuron": Neuron(0.5)}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), 8)
+    x = np.random.default_rng(0).integers(0, 256, (2, 4, 8, 8))
+    words = Simulator(model).run(x).counts.word_operations
+    assert words.tolist() == [8 * 16 * 8 * 4] * 2  # steps, positions, planes, taps
+    assert np.array_equal(Simulator(model, **settings).run(x).counts.word_operations, words)
 
 
 @pytest.mark.parametrize("name, precision", CASES)
