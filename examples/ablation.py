@@ -14,7 +14,8 @@ that are there already are not repeated. With --sessions KEPT, a run that --seco
 and the same command goes on with it: so a budget of hours is spent in sessions of any length. At the end
 `ablation_report.py` turns the rows of the budget that most have into tables and plots, and tells of the claims at
 every other; `ablation_claims.py` prints these of any file of runs. A run that fails or diverges is named, and has
-no row; the others go on, and the status is 1 at the end.
+no row; the others go on, and the status is 1 at the end. It is 3 where --seconds ended the session before all runs
+were done.
 """
 
 import argparse
@@ -436,7 +437,7 @@ def _all_membranes(path):
 
 
 def main(argv=None):
-    """Run what is missing, then write tables and plots."""
+    """Run what is missing, then write tables and plots; 1 where a run failed, 3 where runs are left."""
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("folder", help="with CIFAR-10's binary version")
     p.add_argument("--only", choices=CELLS, nargs="+", default=list(CELLS), help="parts of the study")
@@ -471,18 +472,26 @@ def main(argv=None):
         commands.check_folder(getattr(args, option), f"--{option}")
     if not Path(args.folder, "data_batch_1.bin").exists():
         raise TrainerError(f"{args.folder}: holds no data_batch_1.bin, expected CIFAR-10, binary version")
+    cells = chosen(args.only, args.timesteps, args.splits)
+    if not cells:
+        known = dict.fromkeys(f"{cell.m}+{cell.n} bits in {cell.timesteps} steps" for cell in chosen(args.only))
+        raise TrainerError(f"--timesteps, --splits: no cell of {', '.join(args.only)} is of these; expected some "
+                           f"of {', '.join(known)}")
     RESULTS.mkdir(exist_ok=True)
     budget = Budget(**{field.name: getattr(args, field.name) for field in fields(Budget)} | {
         "widths": tuple(args.widths)})
-    cells = chosen(args.only, args.timesteps, args.splits)
     todo = missing(cells, range(args.seeds), budget, read(args.runs))
     session = Session(args.sessions, args.seconds, args.log)
     n_failed = run_all(args.folder, todo, budget, args.jobs, session, args.runs)
+    n_left = len(missing(cells, range(args.seeds), budget, read(args.runs))) - n_failed
+    if n_left:
+        print(f"ablation: {n_left} of {len(todo)} runs are left: the same command goes on with them",
+              file=sys.stderr)
     if args.runs == RUNS:
         import ablation_report as report
 
         report.main([])
-    return int(n_failed > 0)
+    return 1 if n_failed else 3 if n_left else 0
 
 
 if __name__ == "__main__":

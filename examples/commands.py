@@ -92,6 +92,14 @@ def check_folder(path, option):
         raise TrainerError(f"{option} {path}: there is no folder {Path(path).parent}: make it, or name another")
 
 
+def check_model_file(path, option):
+    """As check_folder, for a file that a model is exported to: its suffix, too, is looked at before."""
+    if path is not None and Path(path).suffix.lower() != ".h5":
+        raise TrainerError(f"{option} {path}: suffix is {Path(path).suffix!r}, expected '.h5': name it "
+                           f"{Path(path).stem}.h5")
+    check_folder(path, option)
+
+
 def read_json(path):
     """Return what a JSON file of results holds by name, {} if there is none. TrainerError where it is another
     file."""

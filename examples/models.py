@@ -2,17 +2,17 @@
 
     pip install -e .[train]
     python examples/models.py train DATASETS CHECKPOINTS [NAME ...]
-    python examples/models.py verify DATASETS CHECKPOINTS [NAME ...]
+    python examples/models.py verify DATASETS [CHECKPOINTS] [NAME ...] [--write]
     python examples/models.py energy DATASETS
     python examples/models.py ann DATASETS CHECKPOINTS [NAME ...] [--known]
 
 DATASETS: a folder with mnist/, n-mnist/ and cifar-10-batches-bin/, each with the official files.
 CHECKPOINTS: a folder for the networks as PyTorch holds them. `train` writes data/NAME.h5 and goes on where it was
 stopped; for CIFAR-10 it trains the ANN first, unless CHECKPOINTS has it, and cifar10 in three stages, the last two
-taught by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS
-and writes results/models.json: every spike against PyTorch in float64, predictions against the network as trained
-in float32, accuracy in float32 and int8; it prints the row of data/README.md, too. `energy` writes
-results/energy.json: what the test samples cost, event by event and as a matched dense network, by
+taught by data/cifar10_multibit.h5. `verify` runs all test samples in DATASETS: every spike against PyTorch in
+float64, accuracy in float32 and int8, and, with CHECKPOINTS, predictions against the network as trained in
+float32. It prints the row of data/README.md and what differs from results/models.json, where --write keeps it.
+`energy` writes results/energy.json: what the test samples cost, event by event and as a matched dense network, by
 eventsim/costs/energy.py; it needs no PyTorch. `ann` trains a ReLU network of the layers of each model (anns.py)
 and writes results/ann.json: accuracy, additions and energy of the one beside accuracy, MACs and energy of the
 other; with --known, accuracies of ANNs are those that are written there, and nothing is trained.
@@ -38,6 +38,7 @@ SETS = {"mnist": "MNIST", "nmnist": "N-MNIST", "cifar10": "CIFAR-10"}
 FOLDERS = {"mnist": "mnist", "nmnist": "n-mnist", "cifar10": "cifar-10-batches-bin"}
 COMMON = ("--threads", "1")
 ROUNDING = 1e-5  # quanta: what float32 can move a membrane by
+ROUNDED, ROUNDING_64 = ("margin", "output_error"), 1e-12  # sums in float64, which machines add in another order
 SMALL_VGG = ("--network", "small_vgg", "--widths", "32", "96", "144", "--pool", "max", "--batch-size", "128",
              "--lr", "0.05", "--warm-up", "0.5", "--smoothing", "0", "--average", "1", "--augmentation", "simple",
              "--threads", "2")
@@ -94,15 +95,15 @@ def checkpoint(folder, name):
     return Path(folder) / f"{name}.pt"
 
 
-def verify(name, datasets, checkpoints):
+def verify(name, datasets, checkpoints=None):
     """Return what all test samples show of one model, as plain data."""
-    folder = Path(datasets) / FOLDERS[MODELS[name][0]]
-    return verify_file(DATA / f"{name}.h5", MODELS[name][0], folder, checkpoint(checkpoints, name))
+    folder, kept = Path(datasets) / FOLDERS[MODELS[name][0]], checkpoints and checkpoint(checkpoints, name)
+    return verify_file(DATA / f"{name}.h5", MODELS[name][0], folder, kept)
 
 
-def verify_file(path, data_name, folder, kept, limit=None):
+def verify_file(path, data_name, folder, kept=None, limit=None):
     """Return what the first `limit` (all) test samples show of a model file, as plain data. data_name, folder: of
-    the data set. kept: the checkpoint of its training."""
+    the data set. kept: the checkpoint of its training, or None."""
     import torch
 
     from trainer.data import open_data
@@ -112,7 +113,7 @@ def verify_file(path, data_name, folder, kept, limit=None):
     torch.set_num_threads(1)
     model = eventsim.load(path)
     data = open_data(data_name, str(folder), model.timesteps)
-    net = trained_network(model, kept, data)
+    net = kept and trained_network(model, kept, data, path)
     if limit is not None:
         data.test = data.test.part(np.arange(min(limit, len(data.test))))
     verified = compare(model, data.test, net, progress=True).as_json()
@@ -133,7 +134,8 @@ def row(name, verified):
     cells = (f"`{name}.h5`", SETS[settings["data"]], settings["network"], neurons, settings["timesteps"],
              f"{settings['epochs']:g}", f"{100 * held_out:.2f}", f"{100 * float32:.2f}", f"{100 * int8:.2f}",
              f"{100 * (int8 - float32):+.2f}", f"{verified['levels']:,}",
-             f"{len(verified['trained_different'])} of {verified['samples']:,}")
+             f"{len(verified['trained_different'])} of {verified['samples']:,}" if verified["trained_compared"]
+             else "not compared")
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -195,15 +197,64 @@ def write(path, results):
     writing.write_file(path, (json.dumps(results, indent=1, sort_keys=True) + "\n").encode())
 
 
+def verify_all(names, datasets, checkpoints=None, write_them=False):
+    """Verify models, print what was seen, and write it or say where it is not what is written. Returns 1 where a
+    model is `wrong`, or other than is written."""
+    written, verified, status = commands.read_json(RESULTS), {}, 0
+    for name in names:
+        verified[name] = verify(name, datasets, checkpoints)
+        if write_them:
+            written[name] = verified[name]
+            write(RESULTS, written)
+        lines = differences(verified[name], written.get(name))
+        status |= int(wrong(verified[name]) or bool(lines))
+        print(row(name, verified[name]), *(f"{name}: {line}" for line in lines), sep="\n", file=sys.stderr)
+    print(json.dumps(verified))
+    return status
+
+
+def differences(verified, written):
+    """Return in a line each what `verify` gives of a model that is not as written. written: of that model, or
+    None. The network as trained is left out where it was not compared."""
+    if written is None:
+        return [f"nothing is written of it in {RESULTS.name}: add --write"]
+    if verified["samples"] != written["samples"]:
+        return [f"{verified['samples']:,} test samples are there, but {written['samples']:,} are written in "
+                f"{RESULTS.name}: give the same ones to compare"]
+    (ours, theirs), lines = map(_flat, (verified, written)), []
+    for key in sorted(set(ours) | set(theirs)):
+        if key.startswith("trained_") and not verified["trained_compared"]:
+            continue
+        pair = ours.get(key), theirs.get(key)
+        if pair[0] != pair[1] and not (key in ROUNDED and abs(pair[0] - pair[1]) <= ROUNDING_64):
+            lines.append(f"{key} is {pair[0]}, but {pair[1]} is written in {RESULTS.name}")
+    return lines
+
+
+def _flat(verified):
+    """Return what `verify` gives with its accuracies by "accuracy.PRECISION", and of samples that the network as
+    trained predicts otherwise their numbers alone."""
+    flat = {f"accuracy.{precision}": share for precision, share in verified["accuracy"].items()}
+    others = [first["sample"] for first in verified["trained_different"]]
+    return {**{key: value for key, value in verified.items() if key != "accuracy"}, **flat,
+            "trained_different": others}
+
+
 def main(argv=None):
-    """Train or verify; 1 where a model is `wrong`."""
+    """Train or verify; 1 where a model is `wrong`, or other than is written."""
     p = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     p.add_argument("action", choices=("train", "verify", "energy", "ann"))
     p.add_argument("datasets")
     p.add_argument("checkpoints", nargs="?")
     p.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
     p.add_argument("--known", action="store_true", help="ann: keep the accuracies of ANNs that are written")
+    p.add_argument("--write", action="store_true", help="verify: write results/models.json instead of comparing "
+                   "with it")
     args = p.parse_args(argv)
+    if args.action == "verify" and args.checkpoints in MODELS and not Path(args.checkpoints).is_dir():
+        args.checkpoints, args.names = None, [args.checkpoints, *args.names]
+    if args.write and (args.action != "verify" or args.checkpoints is None):
+        p.error("--write is for verify with CHECKPOINTS, as what these show is written, too: leave it out")
     if args.known and args.action != "ann":
         p.error(f"--known is for ann: leave it out with {args.action}")
     unknown = set(args.names or ("digits", *MODELS)) - set(known_anns()) if args.known else ()
@@ -212,7 +263,7 @@ def main(argv=None):
     if args.action == "energy":
         write_energies(args.datasets)
         return 0
-    if args.checkpoints is None:
+    if args.checkpoints is None and args.action != "verify":
         p.error(f"{args.action} needs CHECKPOINTS, the folder of the networks as PyTorch holds them")
     if args.action == "ann" and not set(args.names) - {"digits", *MODELS}:
         write_beside_anns(args.datasets, args.checkpoints, args.names or ("digits", *MODELS), args.known)
@@ -222,17 +273,12 @@ def main(argv=None):
         p.error(f"no model {', '.join(sorted(set(names) - set(MODELS)))}: expected {', '.join(MODELS)}")
     if args.action == "train":
         return max(train(name, args.datasets, args.checkpoints) for name in names)
-    missing = [str(checkpoint(args.checkpoints, name)) for name in names
-               if not checkpoint(args.checkpoints, name).exists()]
+    missing = [str(kept) for name in names if args.checkpoints
+               and not (kept := checkpoint(args.checkpoints, name)).exists()]
     if missing:
-        p.error(f"no {', '.join(missing)}: verify compares with the network as trained; `train` keeps it there")
-    results = commands.read_json(RESULTS)
-    for name in names:
-        results[name] = verify(name, args.datasets, args.checkpoints)
-        write(RESULTS, results)
-        print(row(name, results[name]), file=sys.stderr)
-    print(json.dumps({name: results[name] for name in names}))
-    return int(any(wrong(results[name]) for name in names))
+        p.error(f"no {', '.join(missing)}: `train` keeps the network as trained there; leave CHECKPOINTS out to "
+                "verify without it")
+    return verify_all(names, args.datasets, args.checkpoints, args.write)
 
 
 def wrong(verified):

@@ -73,7 +73,9 @@ def _gpu(p):
     carry = p.add_argument_group("what is carried away")
     carry.add_argument("--carry", help="folder for pieces of the checkpoint and the log")
     carry.add_argument("--piece", type=ABOVE_0, default=15.0, help="MiB of a piece (default 15)")
-    carry.add_argument("--most", type=ABOVE_0, default=60.0, help="MiB of all pieces (default 60)")
+    carry.add_argument("--most", type=ABOVE_0, default=60.0, help="MiB of all pieces (default 60): of the whole "
+                       "checkpoint where these hold it twice, as they do for a moment, else of the average of the "
+                       "weights")
     _network(p.add_argument_group("network"))
     recipe = p.add_argument_group("recipe")
     recipe.add_argument("--epochs", type=NATURAL, default=0, help="default: as many as fit")
@@ -119,7 +121,7 @@ def _network(p):
     p.add_argument("--alpha", type=ABOVE_0, help="of tdBN (default 2^N: the range of one integer bit)")
     p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
     p.add_argument("--pool", choices=("max", "average"), help="default: max, and average with ReLU")
-    p.add_argument("--timesteps", type=POSITIVE, default=4, help="default 4")
+    p.add_argument("--timesteps", type=POSITIVE, help="default 4; 1 with ReLU")
 
 
 def main(argv=None):
@@ -154,17 +156,14 @@ def gpu(args):
     from trainer.timed import name_of
     from trainer.training import device_of
 
+    check_network(args)
+    check_recipe(args)
+    check_unused(args)
     device = device_of(args.device)
     args.half = device.type == "cuda" if args.half is None else args.half
     prepare(device, args.threads)
-    log = Log(Path(args.state) / "log.jsonl", args.carry and Path(args.carry), args.resume)
-    has_checkpoint = (Path(args.state) / "checkpoint.pt").exists()
-    if args.resume and not has_checkpoint and not args.carry:
-        raise TrainerError(f"{args.state}: holds no checkpoint to go on from: leave --resume out, or name the "
-                           "folder with its pieces by --carry")
+    log = Log(Path(args.state) / "log.jsonl", args.carry and Path(args.carry))
     trainer = ready(args, unpack(args.parts), device, log)
-    if args.resume and not has_checkpoint:
-        trainer.resume(args.carry)
     log({"event": "start", "step": trainer.step, "steps": trainer.n_steps, "torch": torch.__version__,
          "device": name_of(device), "settings": trainer.settings,
          "getting_ready": round(time.monotonic() - began, 1)})
@@ -173,6 +172,54 @@ def gpu(args):
     log({"event": "end", "step": trainer.step, "steps": trainer.n_steps, "finished": trainer.finished,
          "seconds": round(trainer.seconds, 1)})
     return 0 if trainer.finished else 3
+
+
+def check_network(args):
+    """Raise TrainerError where the options of a network name what is not known, or do not go together; give those
+    their values that depend on others."""
+    from trainer.networks import NETWORKS
+    from trainer.neurons import NEURONS
+    from trainer.options import impossible_network, steps_of
+
+    for name, known in (("network", NETWORKS), ("neuron", (*NEURONS, "ReLU"))):
+        if getattr(args, name) not in known:
+            raise TrainerError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
+    refused = impossible_network(args)
+    if refused:
+        raise TrainerError(refused)
+    args.timesteps = steps_of(args)
+
+
+def check_recipe(args):
+    """As check_network, of a recipe."""
+    if args.teaching is None:
+        args.teaching = 0.5 if args.teacher else 0.0
+    if args.warm_up is None:
+        args.warm_up = min(2.0, args.epochs / 2) if args.epochs else 2.0
+    if (args.teacher is None) != (args.teaching == 0) or not 0 <= args.teaching <= 1:
+        raise TrainerError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
+                           "without")
+    if args.teacher_once and not args.teacher:
+        raise TrainerError("--teacher-once: leave it out without --teacher, or name a teacher")
+    if args.gradients == "rates" and args.neurons == "whole":
+        raise TrainerError("--neurons whole compiles convolutions as they are: leave it out with "
+                           "--gradients rates")
+
+
+def check_unused(args):
+    """Raise TrainerError, before anything is written, where a training is in the folders that is not gone on with,
+    or none that could be."""
+    from trainer.pieces import index_of
+    from trainer.timed import NAME
+
+    checkpoint, carried = Path(args.state) / "checkpoint.pt", args.carry and index_of(args.carry, NAME)
+    if not args.resume:
+        for path in filter(None, (checkpoint, carried)):
+            if path.exists():
+                raise TrainerError(f"{path}: is there already: add --resume to go on, or name another folder")
+    elif not checkpoint.exists() and not carried:
+        raise TrainerError(f"{args.state}: holds no checkpoint to go on from: leave --resume out, or name the "
+                           "folder with its pieces by --carry")
 
 
 @contextmanager
@@ -218,26 +265,14 @@ def keep_memory():
 
 
 def ready(args, data, device, log):
-    """Return the TimedTrainer of the arguments; it goes on from the checkpoint in STATE where --resume is
-    given."""
+    """Return the TimedTrainer of the arguments; where --resume is given, it goes on from the checkpoint in STATE,
+    or else from the pieces. Nothing is logged before nothing can be refused any more."""
     from trainer.networks import from_settings, n_parameters
     from trainer.neuron_graphs import use_graphs, whole
     from trainer.on_device import Resident
     from trainer.rates import use_rates
     from trainer.timed import Plan, TimedRecipe, TimedTrainer
 
-    if args.teaching is None:
-        args.teaching = 0.5 if args.teacher else 0.0
-    if args.warm_up is None:
-        args.warm_up = min(2.0, args.epochs / 2) if args.epochs else 2.0
-    if (args.teacher is None) != (args.teaching == 0) or not 0 <= args.teaching <= 1:
-        raise TrainerError(f"--teaching {args.teaching}: expected above 0 and at most 1 with --teacher, and none "
-                           "without")
-    if args.teacher_once and not args.teacher:
-        raise TrainerError("--teacher-once: leave it out without --teacher, or name a teacher")
-    if args.gradients == "rates" and args.neurons == "whole":
-        raise TrainerError("--neurons whole compiles convolutions as they are: leave it out with "
-                           "--gradients rates")
     others = {name: weights_of(path, data) for name in ("initial", "teacher") if (path := getattr(args, name))}
     settings = settings_of(args, data, {name: settings for name, (_, settings) in others.items()})
     net = from_settings(settings, data).to(device)
@@ -246,14 +281,11 @@ def ready(args, data, device, log):
     if args.initial:
         begin(net, others["initial"][0], args.initial)
     kind = {"auto": "graphs" if device.type == "cuda" else "plain"}.get(args.neurons, args.neurons)
-    log({"event": "network", "parameters": n_parameters(net),
-         "neurons": use_graphs(net, device, args.timesteps) if kind == "graphs" else kind})
+    neurons = use_graphs(net, device, args.timesteps) if kind == "graphs" else kind
     recipe = TimedRecipe(**{name: getattr(args, name) for name in RECIPE}, half=args.half)
     minutes = args.minutes if args.total is None and not args.resume else args.total
     total = None if minutes is None else 60 * minutes
     checkpoint = Path(args.state) / "checkpoint.pt"
-    if checkpoint.exists() and not args.resume:
-        raise TrainerError(f"{checkpoint}: is there already: add --resume to go on, or name another folder")
     part = Resident(data.training, data.input_node, device, args.augmentation)
     carried = args.carry and (args.carry, int(args.piece * MEBIBYTE), int(args.most * MEBIBYTE))
     compiled = whole if kind == "whole" else lambda net: net
@@ -261,6 +293,9 @@ def ready(args, data, device, log):
                            Plan(total, args.measure, args.every), log, data.held_out, carried,
                            args.teacher and teaching(args.teacher_once, others["teacher"], data, device, compiled))
     trainer.forward = compiled(net)
+    if args.resume and not checkpoint.exists():
+        trainer.resume(args.carry)
+    log({"event": "network", "parameters": n_parameters(net), "neurons": neurons})
     return trainer
 
 
@@ -280,7 +315,8 @@ def begin(net, weights, path):
 
 
 def weights_of(path, data):
-    """Return (weights, settings) of the network that a checkpoint or a model file holds."""
+    """Return (weights, settings) of the network that a checkpoint or a model file holds; the settings say, too,
+    what is known of how that training ended."""
     from trainer.timed import averaged
 
     if Path(path).suffix == ".h5":
@@ -319,12 +355,6 @@ def teacher(of_teacher, data, device):
 def settings_of(args, data, others):
     """Return what decides what is trained, as a model's provenance keeps it. others: "initial", "teacher" -> their
     settings."""
-    from trainer.networks import NETWORKS
-    from trainer.neurons import NEURONS
-
-    for name, known in (("network", NETWORKS), ("neuron", NEURONS)):
-        if getattr(args, name) not in known and (name, args.neuron) != ("neuron", "ReLU"):
-            raise TrainerError(f"--{name} {getattr(args, name)}: expected one of {', '.join(known)}")
     settings = {name: getattr(args, name) for name in (*NETWORK, *RECIPE)}
     settings.update(others)
     settings["alpha"] = 2.0 ** args.bits[1] if args.alpha is None else args.alpha
@@ -338,13 +368,14 @@ def settings_of(args, data, others):
 
 
 class Log:
-    """Writes lines of JSON: on standard output, to a file, and to a copy of it that is carried away."""
+    """Writes lines of JSON: on standard output, to a file, and to a copy of it that is carried away. Where there
+    is only the copy, as on a fresh machine, they are added to what that holds."""
 
-    def __init__(self, path, carry, resumed):
+    def __init__(self, path, carry):
         self.path, self.carry = path, carry
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = carry and carry / path.name
-        if resumed and not path.exists() and kept and kept.exists():
+        if not path.exists() and kept and kept.exists():
             shutil.copyfile(kept, path)
 
     def __call__(self, event):
@@ -394,9 +425,12 @@ def export(args):
     from trainer.training import accuracy, evaluate, load_weights, read_checkpoint, weights_of
     import eventsim
 
-    commands.check_folder(args.output, "the output")
+    commands.check_model_file(args.output, "the output")
     kept = with_settings(read_checkpoint(args.checkpoint, args.checkpoint), args.checkpoint)
     settings = kept["settings"]
+    if settings["neuron"] == "ReLU":
+        raise TrainerError(f"{args.checkpoint}: is an ANN, which has no spikes to export: name it as --initial "
+                           "and --teacher of a training with neurons, and export that")
     data = open_data(settings["data"], args.folder, settings["timesteps"])
     net = from_settings(settings, data)
     load_weights(net, weights_of(kept), args.checkpoint)

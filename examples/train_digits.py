@@ -122,7 +122,7 @@ def main(argv=None):
     parser.add_argument("--validate", action="store_true", help="compare settings: trains on 3/4 "
                         "of the training part, reports on the rest, writes nothing")
     args = parser.parse_args(argv)
-    commands.check_folder(args.output, "--output")
+    commands.check_model_file(args.output, "--output")
     torch.set_num_threads(1)  # the order of sums, and so the result, depends on it
 
     (x, y), (x_test, y_test) = load_split()

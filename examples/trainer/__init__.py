@@ -6,6 +6,7 @@ neuron_kernels.py  what neurons.py computes, in one pass over memory on CPUs
 networks.py        VGG16, ResNet18, 19, 20, 34 as the papers use them, and small ones
 data.py            MNIST, CIFAR-10, CIFAR-100, N-MNIST, CIFAR10-DVS, ImageNet from their official files
 augmentation.py    crop, flip, AutoAugment, Cutout, roll
+options.py         which options of a network do not go together
 training.py        SGD with cosine decay, mixed precision, checkpoints that resume; a small loop for the digits
 timed.py           training that fits a given time: a schedule chosen by the clock, checkpoints to carry away
 on_device.py       samples in a device's memory, augmented there

@@ -32,6 +32,8 @@ from trainer.data import DATA, MOVING, open_data, some
 from trainer.exporting import export
 from trainer.networks import NETWORKS, from_settings, n_parameters
 from trainer.neurons import NEURONS, SURROGATES
+from trainer.options import MOST_BITS, impossible_network, steps_of
+from trainer.timed import seconds_in_words
 from trainer.training import Recipe, Trainer, accuracy, device_of, evaluate, to_values
 
 N_CHECK = 4  # samples in the check group: the first of the test part
@@ -58,7 +60,7 @@ def parser():
     p.add_argument("--width", type=ABOVE_0, default=2.0, help="of the surrogate, in quanta (default 2)")
     p.add_argument("--alpha", type=ABOVE_0, default=1.0, help="of tdBN (default 1)")
     p.add_argument("--restimulation", action="store_true", help="of each layer by the one before it")
-    p.add_argument("--timesteps", type=POSITIVE, default=4, help="default 4")
+    p.add_argument("--timesteps", type=POSITIVE, help="default 4; 1 of ReLU, but for samples that move")
     p.add_argument("--epochs", type=POSITIVE, default=10, help="default 10")
     p.add_argument("--batch-size", type=POSITIVE, default=128, help="default 128")
     p.add_argument("--lr", type=AT_LEAST_0, default=0.1,
@@ -92,8 +94,9 @@ def main(argv=None):
     refused = impossible(args)
     if refused:
         p.error(refused)
-    for option in ("checkpoint", "output"):
-        commands.check_folder(getattr(args, option), f"--{option}")
+    commands.check_folder(args.checkpoint, "--checkpoint")
+    commands.check_model_file(args.output, "--output")
+    args.timesteps = steps_of(args, args.data in MOVING)
     args.device = str(device_of(args.device))
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -130,10 +133,15 @@ def impossible(args):
         return f"--convert makes a spiking network of ReLU, but --neuron is {args.neuron}: add --neuron ReLU"
     if converted and args.output and not args.convert:
         return "a network of ReLU cannot be exported: add --convert T B"
-    if converted and (args.restimulation or args.leak is not None):
-        return "--restimulation and --leak are of spiking neurons: leave them out with --neuron ReLU"
     if args.convert and args.data in MOVING:
         return f"--convert is for samples that stand still, which those of {args.data} do not"
+    if args.convert and args.convert[1] > MOST_BITS:
+        return f"--convert: spikes have {args.convert[1]} bits, at most {MOST_BITS} can be exported: give fewer"
+    refused = impossible_network(args, args.data in MOVING)
+    if refused:
+        return refused
+    if args.output and args.output == args.checkpoint:
+        return f"--output {args.output} is the file of --checkpoint, too: name another"
     if not 0 <= args.spike_penalty < float("inf"):
         return f"--spike-penalty is {args.spike_penalty}: expected a number of at least 0"
     if args.spike_penalty and converted:
@@ -159,7 +167,7 @@ def save_and_test(net, data, results):
     settings.update({name: results[name] for name in OF_TIMED if results.get(name) is not None})
     provenance = {
         "data": data.name, "script": "examples/trainer", "settings": json.dumps(settings),
-        "seconds": f"{results['training_seconds']:.0f} of training on {results['device']}",
+        "seconds": seconds_in_words(results["training_seconds"], results["device"]),
         "torch": torch.__version__,
         "accuracy_held_out": f"{results.get('converted_held_out_accuracy', results['held_out_accuracy']):.4f} on "
                              f"{len(data.held_out)} training samples that were held out",

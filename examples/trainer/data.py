@@ -170,13 +170,23 @@ def _existing(paths):
     raise DataError(f"{paths[0].parent}: holds none of {', '.join(path.name for path in paths)}")
 
 
+def _check_holds(folder, names, expected):
+    """Raise DataError where one of the files or folders of a data set is missing. expected: what there should be,
+    in words."""
+    for name in names:
+        if not (Path(folder) / name).exists():
+            raise DataError(f"{folder}: holds no {name}, expected {expected}")
+
+
 def cifar10(folder, simple=False):
     """CIFAR-10, binary version. Augmented by crop, flip, AutoAugment and Cutout as in InfLoR-SNN, or by
     crop and flip alone (`simple`), which suits a few epochs better than the paper's 400."""
-    folder = Path(folder)
+    folder, batches = Path(folder), [f"data_batch_{i}.bin" for i in range(1, 6)]
+    _check_holds(folder, (*batches, "test_batch.bin", "batches.meta.txt"), "CIFAR-10, binary version: "
+                 "data_batch_1.bin to 5, test_batch.bin, batches.meta.txt")
     node = Input((3, 32, 32), "image", bits=8, scale=1 / 255, mean=(0.4914, 0.4822, 0.4465),
                  std=(0.2470, 0.2435, 0.2616))
-    parts = [_read(folder / f"data_batch_{i}.bin", node) for i in range(1, 6)]
+    parts = [_read(folder / name, node) for name in batches]
     training = Arrays(*map(np.concatenate, zip(*parts)))
     steps = Crop(4, _fill(node)), flip
     training.augment = Chain(*steps) if simple else Chain(*steps, auto_augment, Cutout(16, _fill(node)))
@@ -186,7 +196,8 @@ def cifar10(folder, simple=False):
 
 def cifar100(folder):
     """CIFAR-100, binary version, its 100 fine classes. Augmented by crop and flip."""
-    folder = Path(folder)
+    folder, files = Path(folder), ("train.bin", "test.bin", "fine_label_names.txt")
+    _check_holds(folder, files, f"CIFAR-100, binary version: {', '.join(files)}")
     node = Input((3, 32, 32), "image", bits=8, scale=1 / 255, mean=(0.5071, 0.4865, 0.4409),
                  std=(0.2673, 0.2564, 0.2762))
     training = Arrays(*_read(folder / "train.bin", node), Chain(Crop(4, _fill(node)), flip))
@@ -197,6 +208,7 @@ def cifar100(folder):
 def nmnist(folder, timesteps=10, milliseconds=300):
     """N-MNIST: Train/<digit>/*.bin, Test/<digit>/*.bin; `timesteps` equal bins of a recording's first
     `milliseconds`. Coincident events are merged. Augmented by rolls of up to 2 pixels."""
+    _check_holds(folder, ("Train", "Test"), "N-MNIST: Train/<digit>/*.bin, Test/<digit>/*.bin")
     events = EventBins(milliseconds * 1000 / timesteps, coincident="merge", sensor_size=(34, 34))
     node = Input((2, 34, 34), "spikes", layout="CHW", events=events)
     parts = [_read(Path(folder) / part, node, timesteps) for part in ("Train", "Test")]
@@ -246,10 +258,10 @@ def cifar10_dvs(folder, timesteps=10, size=48, milliseconds=1300):
     """CIFAR10-DVS: <class>/*.aedat. Of each class a tenth, drawn once, is the test part (9:1, as the set
     has none of its own). `timesteps` equal bins of a recording's first `milliseconds`; coincident events
     are merged. Augmented by flip and rolls of up to 5 pixels."""
-    folders = sorted(f for f in Path(folder).iterdir() if f.is_dir())
+    folders = sorted(f for f in Path(folder).glob("*") if f.is_dir())
     files = [(file, label) for label, f in enumerate(folders) for file in sorted(f.glob("*.aedat"))]
     if not files:
-        raise DataError(f"{folder}: holds no <class>/*.aedat")
+        raise DataError(f"{folder}: holds no <class>/*.aedat, expected CIFAR10-DVS: a folder for each class")
     bins = EventBins(milliseconds * 1000 / timesteps, coincident="merge", sensor_size=(size, size))
     with ThreadPoolExecutor() as pool:
         x = np.stack(list(pool.map(lambda f: aedat_levels(f[0], timesteps, bins), files)))
@@ -267,15 +279,17 @@ def imagenet(folder, size=224):
     """ImageNet: train/<class>/*, val/<class>/*; needs Pillow. Augmented by random parts and flips."""
     if Image is None:
         raise ImportError("ImageNet needs Pillow: pip install pillow")
+    _check_holds(folder, ("train", "val"), "ImageNet: train/<class>/<picture>, val/<class>/<picture>")
     node = Input((3, size, size), "image", bits=8, scale=1 / 255, mean=(0.485, 0.456, 0.406),
                  std=(0.229, 0.224, 0.225))
     names = sorted(f.name for f in (Path(folder) / "train").iterdir() if f.is_dir())
     parts = []
     for part in ("train", "val"):
         files = [(str(file), label) for label, name in enumerate(names)
-                 for file in sorted((Path(folder) / part / name).iterdir())]
+                 for file in sorted((Path(folder) / part / name).glob("*"))]
         if not files:
-            raise DataError(f"{folder}/{part}: holds no <class>/<picture>")
+            raise DataError(f"{folder}/{part}: holds no <class>/<picture>, expected ImageNet's training and "
+                            "validation pictures")
         parts.append(Pictures(np.array([f for f, _ in files]), np.array([y for _, y in files]), size))
     return _data("ImageNet", node, names, *parts)
 

@@ -11,6 +11,7 @@ torchvision counts them), CIFAR's ResNet20 0.27 M. InfLoR-SNN cites SpikeNorm an
 ResNet20; that network of 11 M is `resnet20_wide`.
 """
 
+import json
 from dataclasses import dataclass, field
 from inspect import signature
 from math import sqrt
@@ -285,6 +286,25 @@ def from_settings(settings, data):
     if "dense" in more and "dense" not in signature(network).parameters:
         raise TrainerError(f"--dense is for VGG and LeNet: leave it out with {settings['network']}")
     return network(style, timesteps, data.input_node.shape, len(data.class_names), data.moving, **more)
+
+
+NEEDED = ("network", "neuron", "bits", "leak", "surrogate", "width", "alpha", "restimulation", "timesteps", "seed")
+
+
+def told_settings(model, place, remedy):
+    """Return the settings for `from_settings` that a model's provenance says. place: of the model, and remedy, in
+    the TrainerError where it does not say them, or names what is not known here."""
+    try:
+        settings = json.loads(model.provenance["settings"])
+    except (KeyError, ValueError):
+        settings = None
+    if not isinstance(settings, dict) or not set(NEEDED) <= set(settings):
+        raise TrainerError(f"{place}: does not say its network: {remedy}")
+    for name, known in (("network", NETWORKS), ("neuron", (*NEURONS, "ReLU"))):
+        if settings[name] not in known:
+            raise TrainerError(f"{place}: says that its {name} is {settings[name]}, expected one of "
+                               f"{', '.join(known)}: {remedy}")
+    return settings
 
 
 def n_parameters(net):

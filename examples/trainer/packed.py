@@ -1,6 +1,6 @@
 """A data set of pictures as a few files of limited size, for a machine with PyTorch and nothing of ours.
 
-    pack(open_data("cifar10", FOLDER, 4), "parts")     parts/data.000, ..., parts/data.json
+    pack(open_data("cifar10", FOLDER, 4), "parts")     parts/data.1f3a90c2.000, ..., parts/data.json
     data = unpack("parts")                             what a trainer needs of it: no file formats, no eventsim
 
 Held are the training and the held-out samples; the test part stays at home. Pictures lose about two fifths of

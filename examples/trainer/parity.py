@@ -25,7 +25,7 @@ import eventsim
 from eventsim import Simulator
 from trainer.data import DATA, open_data
 from trainer.errors import TrainerError
-from trainer.networks import from_settings
+from trainer.networks import from_settings, told_settings
 from trainer.simulating import simulate
 from trainer.training import load_weights, read_checkpoint, to_values, weights_of
 
@@ -160,16 +160,13 @@ def _distance(node, h):
     return np.abs(u - np.clip(np.round(u), 0, 2**node.n_bits - 2))
 
 
-def trained_network(model, checkpoint, data):
+def trained_network(model, checkpoint, data, place="the model"):
     """Return the SpikingNet that a checkpoint stands for, built as the model's provenance says. TrainerError where
-    that does not say it, or the checkpoint holds another network."""
-    try:
-        settings = json.loads(model.provenance["settings"])
-    except (KeyError, ValueError):
-        raise TrainerError("the model does not say its network: give one that the trainer exported, or compare "
-                           "without --checkpoint") from None
-    if settings["convert"]:
-        raise TrainerError("a converted network was not trained as it is: compare without --checkpoint")
+    that does not say it, or the checkpoint holds another network. place: what an error says that the model is."""
+    settings = told_settings(model, place, "give one that the trainer exported, or compare without --checkpoint")
+    if settings.get("convert"):
+        raise TrainerError(f"{place}: is a converted ANN, which was not trained as it is: compare without "
+                           "--checkpoint")
     net = from_settings(settings, data)
     load_weights(net, weights_of(read_checkpoint(checkpoint, checkpoint)), checkpoint)
     return net
@@ -188,7 +185,7 @@ def main(argv=None):
     torch.set_num_threads(args.threads)
     model = eventsim.load(args.model)
     data = open_data(args.data, args.folder, model.timesteps)
-    net = args.checkpoint and trained_network(model, args.checkpoint, data)
+    net = args.checkpoint and trained_network(model, args.checkpoint, data, args.model)
     parity = compare(model, data.test, net, limit=args.limit, progress=True)
     print(json.dumps(parity.as_json()))
     return int(bool(parity.levels_different or parity.predictions_different))

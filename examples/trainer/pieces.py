@@ -1,15 +1,18 @@
 """Bytes in pieces no larger than what can be carried at once, and joined again: whole, or an error in one line.
 
-    split(data, folder, "checkpoint", 16 << 20)     checkpoint.000, checkpoint.001, ..., checkpoint.json
+    split(data, folder, "checkpoint", 16 << 20)     checkpoint.1f3a90c2.000, ..., checkpoint.json
     data = join(folder, "checkpoint")
 
-The index, written last, has the size and SHA-256 of every piece, so that neither a piece of an older set nor a
-damaged one is taken. Needs nothing but Python.
+The pieces of each set have names of their own, and the index, which has the size and SHA-256 of every piece, is
+replaced when all of them are written; only then the older ones go. So a folder holds a whole set whenever it is
+looked at, for a moment two, and neither a piece of an older set nor a damaged one is taken. Needs nothing but
+Python.
 """
 
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 
 from trainer.errors import TrainerError
@@ -18,7 +21,7 @@ MEBIBYTE = 1 << 20
 
 
 def split(data, folder, name, limit):
-    """Write bytes as pieces of at most `limit` bytes and their index; pieces of an older, longer set go.
+    """Write bytes as pieces of at most `limit` bytes and their index; then pieces of an older set go.
 
     Returns the paths of the pieces. ValueError if `limit` is below 1.
     """
@@ -27,17 +30,25 @@ def split(data, folder, name, limit):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     view, pieces = memoryview(data), []
+    of_set = hashlib.sha256(b"%d " % limit)  # cut otherwise, the same bytes are another set
+    of_set.update(view)
     for number, start in enumerate(range(0, max(len(view), 1), limit)):
         piece = view[start : start + limit]
-        path = folder / f"{name}.{number:03d}"
+        path = folder / f"{name}.{of_set.hexdigest()[:8]}.{number:03d}"
         write(path, piece)
         pieces.append({"file": path.name, "bytes": len(piece), "sha256": hashlib.sha256(piece).hexdigest()})
     write(index_of(folder, name), (json.dumps({"pieces": pieces}, indent=1) + "\n").encode())
-    listed = {piece["file"] for piece in pieces}
-    for old in folder.glob(f"{name}.[0-9][0-9][0-9]"):
-        if old.name not in listed:
-            old.unlink()
+    _remove_older(folder, name, {piece["file"] for piece in pieces})
     return [folder / piece["file"] for piece in pieces]
+
+
+def _remove_older(folder, name, kept):
+    """Remove what is of other sets than the files `kept`, also what a killed process has left half written."""
+    # older names have no part for the set
+    of_pieces = re.compile(rf"{re.escape(name)}\.([0-9a-f]{{8}}\.)?[0-9]{{3}}(\.new)?")
+    for path in folder.iterdir():
+        if of_pieces.fullmatch(path.name) and path.name not in kept:
+            path.unlink()
 
 
 def join(folder, name):

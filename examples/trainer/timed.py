@@ -85,7 +85,7 @@ class Schedule:
     def choose(self, step, n_steps):
         """From a step on, go straight to the end of the cosine at n_steps."""
         progress = self.progress(step)
-        step = max(step, 0 if self.knots else self.warm_up)
+        step = max(step, self.warm_up)
         kept = [knot for knot in self.knots[:-1] if knot[0] < step]
         self.knots = [*kept, (step, progress), (max(n_steps, step + 1), 1.0)]
 
@@ -114,6 +114,7 @@ class TimedTrainer(Trainer):
     net, part, input_node, recipe (TimedRecipe), device, checkpoint, settings: as a Trainer's; convolutions are in
         bfloat16 where recipe.half. held_out: part to evaluate at each checkpoint, or None.
     plan: a Plan. log: called with a dict for each line. carried: (folder, bytes of a piece, bytes of all) or None.
+        For a moment two sets of pieces are in the folder: the whole checkpoint is carried where that is not more.
     teacher: whose outputs are learnt, too, where recipe.teaching is above 0: a network on the device, or its
         outputs for all samples of the part as they are, (samples, classes).
     """
@@ -123,7 +124,7 @@ class TimedTrainer(Trainer):
         self.plan, self.log, self.held_out, self.carried = plan, log, held_out, carried
         self.settings, self.stopped, self.teacher = settings, False, teacher
         self.schedule = None
-        super().__init__(net, part, resident(input_node, device), recipe, device, settings=settings)
+        super().__init__(net, part, resident(input_node, device), recipe, device, settings=as_asked(settings))
         self.checkpoint = Path(checkpoint)
         self.half_dtype = torch.bfloat16
         self.scaler = torch.amp.GradScaler(enabled=False)  # bfloat16 needs none
@@ -240,9 +241,10 @@ class TimedTrainer(Trainer):
                   "bytes": file.getbuffer().nbytes, "pieces": n_pieces, "seconds": round(self.seconds, 1)})
 
     def carry(self, whole):
-        """Write the pieces: the whole checkpoint if all that can be carried holds it, else the average alone."""
+        """Write the pieces: of the whole checkpoint if all that can be carried holds it twice, as it does for a
+        moment, else of the average alone."""
         folder, piece, most = self.carried
-        file = whole if whole.getbuffer().nbytes <= most else self.brief()
+        file = whole if 2 * whole.getbuffer().nbytes <= most else self.brief()
         return pieces.split(file.getbuffer(), folder, NAME, piece)
 
     def brief(self):
@@ -360,9 +362,27 @@ def distillation(outputs, taught):
 
 def averaged(path):
     """Return (weights, settings) of the network that a TimedTrainer's checkpoint holds, or what `exported` made of
-    it: the moving average. TrainerError where it is of another trainer."""
+    it: the moving average. The settings say how long it was trained, too, where that is known. TrainerError where
+    it is of another trainer."""
     state = with_settings(read_checkpoint(path, path), path)
-    return weights_of(state), state["settings"]
+    known = {"seconds", "device"} <= set(state)
+    seconds = {"seconds": seconds_in_words(state["seconds"], state["device"])} if known else {}
+    return weights_of(state), {**state["settings"], **seconds}
+
+
+def seconds_in_words(seconds, device):
+    """Return how long a network was trained, as a model's provenance says it."""
+    return f"{seconds:.0f} of training on {device}"
+
+
+OUTCOME = ("seconds", "accuracy_held_out")  # what settings of another network, which one began with, tell beside
+
+
+def as_asked(settings):
+    """Return settings without what those of other networks in them tell of how their training ended: older ones do
+    not."""
+    return {name: as_asked(value) if isinstance(value, dict) else value for name, value in settings.items()
+            if name not in OUTCOME}
 
 
 def with_settings(state, path):

@@ -106,7 +106,7 @@ def _overruns_workspace(layer):
 
 
 class Trainer:
-    """Minimises cross-entropy with SGD, the learning rate falling to 0 along a cosine.
+    """Minimises cross-entropy by the recipe's optimizer, the learning rate falling to 0 along a cosine.
 
     What happens in a step depends on the recipe and on the step's number alone, so that a run that
     was interrupted and resumed gives the same network, bit for bit where the arithmetic repeats
@@ -115,7 +115,7 @@ class Trainer:
     net: on any device; it is moved to `device`. part: of trainer.data, augmented. input_node: says
         what the levels of its samples are worth.
     checkpoint: file to save to after each epoch (and every `minutes`), and to go on from if it is
-        there. ValueError if it was made by another recipe, of another network, from another number of
+        there. TrainerError if it was made by another recipe, of another network, from another number of
         samples, or with other `settings`: whatever else decides what is trained, as plain data.
     """
 
@@ -246,7 +246,8 @@ class Trainer:
         pieces.write(self.checkpoint, file.getbuffer())
 
     def _load(self):
-        self.go_on(read_checkpoint(self.checkpoint, self.checkpoint, self.device), self.checkpoint)
+        remedy = "delete it, or move it away, and the training begins anew"
+        self.go_on(read_checkpoint(self.checkpoint, self.checkpoint, self.device, remedy), self.checkpoint)
 
     def go_on(self, state, path):
         """Go on from a checkpoint's contents. TrainerError if it was made by other settings."""
@@ -278,16 +279,15 @@ def _without_default(recipe):
     return {name: value for name, value in recipe.items() if default.get(name, ...) != value}
 
 
-def read_checkpoint(file, path, device="cpu"):
-    """Return the contents of a checkpoint, from a path or an open file. path: what an error says it is.
-    TrainerError where it is none."""
+def read_checkpoint(file, path, device="cpu", remedy="give one that the trainer wrote"):
+    """Return the contents of a checkpoint, from a path or an open file. path: what an error says it is, and
+    remedy, what one does then. TrainerError where it is none."""
     try:
         state = torch.load(file, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, KeyError, pickle.UnpicklingError):  # what PyTorch says of it helps nobody
-        raise TrainerError(f"{path}: is no checkpoint, or a damaged one: give one that the trainer "
-                           "wrote") from None
+        raise TrainerError(f"{path}: is no checkpoint, or a damaged one: {remedy}") from None
     if not isinstance(state, dict) or "net" not in state:
-        raise TrainerError(f"{path}: is no checkpoint: it holds no network")
+        raise TrainerError(f"{path}: is no checkpoint: it holds no network: {remedy}")
     return state
 
 
@@ -319,7 +319,12 @@ def device_of(name=None):
 
 
 def _parted(before, now):
-    """Return in one line the first place where two values differ."""
+    """Return in one line where two values differ: of dicts which entries, of lines of text the first."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return "; ".join(f"{name} {_parted(before.get(name), now.get(name))}" for name in {**before, **now}
+                         if before.get(name) != now.get(name))
+    if isinstance(before, dict) or isinstance(now, dict):
+        before, now = ("another one" if isinstance(value, dict) else value for value in (before, now))
     pairs = zip_longest(str(before).split("\n"), str(now).split("\n"))
     then, now = next((a, b) for a, b in pairs if a != b)
     return f"{str(then).strip()}, but now {str(now).strip()}"

@@ -5,8 +5,6 @@ some training samples, and its gains and biases undo them. The length of a chann
 cancels, is that of new ones, so that they learn as fast.
 """
 
-import json
-
 import numpy as np
 import torch
 from torch import nn
@@ -15,8 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 import eventsim
 from trainer.data import some
 from trainer.errors import TrainerError
-from trainer.networks import from_settings
+from trainer.networks import from_settings, told_settings
 from trainer.neurons import Restimulation
+from trainer.timed import OUTCOME
 from trainer.training import to_values
 
 SAMPLES = 512  # that moments are of
@@ -27,10 +26,8 @@ def unfolded(path, data):
     """Return (weights, settings) of the SpikingNet that a model file was exported from. ValueError where its
     provenance does not say so, or layers differ from what that says."""
     model = eventsim.load(path)
-    if "settings" not in model.provenance:
-        raise TrainerError(f"{path}: does not say its network: give a model that the trainer exported")
-    settings = json.loads(model.provenance["settings"])
-    if settings["convert"]:
+    settings = told_settings(model, path, "give a model that the trainer exported")
+    if settings.get("convert"):
         raise TrainerError(f"{path}: is a converted ANN: give one that was trained as it is")
     _check_same_data(path, model.nodes[model.input], data.input_node)
     net = from_settings(settings, data)
@@ -41,7 +38,8 @@ def unfolded(path, data):
             copy_restimulation(layer, node_of(model, name, path), path)
     images, _ = data.training.batch(some(len(data.training), min(SAMPLES, len(data.training))))
     normalise_as_folded(net, model, to_values(images, data.input_node))
-    return net.state_dict(), settings
+    return net.state_dict(), {**settings, **{name: model.provenance[name] for name in OUTCOME
+                                             if name in model.provenance}}
 
 
 def _check_same_data(path, theirs, ours):

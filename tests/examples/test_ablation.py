@@ -175,6 +175,26 @@ def test_the_status_says_that_a_run_failed(threads, tmp_path):
     assert len(ablation.read(tmp_path / "runs.csv")) == 2
 
 
+def test_filters_that_select_nothing_are_refused(threads, tmp_path):
+    (tmp_path / "data_batch_1.bin").touch()
+    arguments = [str(tmp_path), "--runs", str(tmp_path / "runs.csv"), "--only", "mpr", "restimulation"]
+    message = (r"--timesteps, --splits: no cell of mpr, restimulation is of these; expected some of 1\+0 bits in "
+               r"4 steps, 1\+0 bits in 2 steps, 1\+1 bits in 2")
+    for more in (["--timesteps", "3"], ["--splits", "2+0"], ["--timesteps", "4", "--splits", "1+1"]):
+        with pytest.raises(ValueError, match=message):
+            ablation.main([*arguments, *more])
+
+
+def test_the_status_says_that_runs_are_left(threads, tmp_path, capsys):
+    (tmp_path / "data_batch_1.bin").touch()
+    arguments = [str(tmp_path), "--runs", str(tmp_path / "runs.csv"), "--only", "mpr", "--jobs", "1", "--seeds"]
+    assert ablation.main([*arguments, "1", "--seconds", "0"]) == 3
+    assert "ablation: 2 of 2 runs are left: the same command goes on with them" in capsys.readouterr().err
+    assert ablation.main([*arguments, "1"]) == 0 and "left" not in capsys.readouterr().err
+    assert ablation.main([*arguments, "5"]) == 1  # 6 failed; 4, which was stopped, of both cells is left
+    assert "2 of 8 runs are left" in capsys.readouterr().err
+
+
 def test_the_commonest_budget_is_the_page_even_if_it_judges_no_claim():
     runs = [made_up(Cell("SRIF", 4), seed, 0.5) for seed in range(9)]
     runs += [made_up(cell, seed, 0.5 + seed / 100, **LARGE) for cell in (Cell("SRIF", 4), Cell("SRIF+MPR", 4))

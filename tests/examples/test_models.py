@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +51,7 @@ def test_a_model_passes_its_check(name):
 def test_a_model_was_made_with_the_settings_of_the_script(name):
     pytest.importorskip("torch")
     from trainer.__main__ import parser
+    from trainer.timed import as_asked
 
     told = json.loads(eventsim.load(DATA / f"{name}.h5").provenance["settings"])
     data, *arguments = models.MODELS[name]
@@ -57,7 +59,7 @@ def test_a_model_was_made_with_the_settings_of_the_script(name):
         taught(told, data, arguments)
         for stage in reversed(models.BEFORE.get(name, ())):
             of_teacher = eventsim.load(DATA / f"{models.FURTHER_BY[name]}.h5").provenance["settings"]
-            assert told["teacher"] == json.loads(of_teacher)
+            assert as_asked(told["teacher"]) == as_asked(json.loads(of_teacher))
             told = told["initial"]
             taught(told, data, stage)
         of_ann = timed_settings(*anns.TIMED["cifar10"])
@@ -95,10 +97,67 @@ def test_what_counts_as_wrong():
         assert models.wrong({**fine, **changed})
 
 
-def test_verify_needs_the_network_as_trained(tmp_path, capsys):
+def test_verify_with_checkpoints_needs_those_of_all_models(tmp_path, capsys):
     with pytest.raises(SystemExit):
         models.main(["verify", str(tmp_path), str(tmp_path), "mnist"])
-    assert f"no {tmp_path / 'mnist.pt'}: verify compares" in capsys.readouterr().err
+    assert f"no {tmp_path / 'mnist.pt'}: `train` keeps the network" in capsys.readouterr().err
+
+
+def untrained(name):
+    """What `verify` gives of a model without CHECKPOINTS, where all is as written."""
+    margin = FOUND[name]["margin"] + 1e-15
+    return {**FOUND[name], "trained_compared": False, "trained_different": [], "margin": margin}
+
+
+def test_verify_needs_no_checkpoints_and_says_what_differs_from_what_is_written(tmp_path, capsys, monkeypatch):
+    before = models.RESULTS.read_bytes()
+    asked = []
+    monkeypatch.setattr(models, "verify", lambda *arguments: asked.append(arguments) or untrained(arguments[0]))
+    assert models.main(["verify", "datasets"]) == 0
+    assert models.main(["verify", "datasets", "nmnist", "mnist"]) == 0
+    printed = capsys.readouterr()
+    assert [name for name, *_ in asked] == [*models.MODELS, "nmnist", "mnist"]
+    assert {checkpoints for *_, checkpoints in asked} == {None} and "is written" not in printed.err
+    assert "| not compared |" in printed.err
+    assert json.loads(printed.out.splitlines()[0]) == {name: untrained(name) for name in models.MODELS}
+    other = untrained("mnist")
+    other = {**other, "right": 1, "margin": 1e-3, "accuracy": {**other["accuracy"], "int8": 0.5}}
+    monkeypatch.setattr(models, "verify", lambda *_: other)
+    assert models.main(["verify", "datasets", "mnist"]) == 1
+    assert [line.partition(" is ")[0] for line in capsys.readouterr().err.splitlines()[1:]] == [
+        "mnist: accuracy.int8", "mnist: margin", "mnist: right"]
+    monkeypatch.setattr(models, "verify", lambda *_: {**other, "samples": 10})
+    assert models.main(["verify", "datasets", "mnist"]) == 1
+    assert "mnist: 10 test samples are there, but 10,000 are written in models.json" in capsys.readouterr().err
+    assert models.RESULTS.read_bytes() == before
+
+
+def test_verify_writes_what_the_network_as_trained_shows_where_it_is_told_to(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(models, "RESULTS", tmp_path / "models.json")
+    monkeypatch.setattr(models, "verify", lambda name, *_: FOUND[name])
+    (tmp_path / "mnist.pt").touch()
+    arguments = ["verify", "datasets", str(tmp_path), "mnist"]
+    assert models.main(arguments) == 1 and not models.RESULTS.exists()
+    assert "mnist: nothing is written of it in models.json: add --write" in capsys.readouterr().err
+    assert models.main([*arguments, "--write"]) == models.main(arguments) == 0
+    assert json.loads(models.RESULTS.read_text()) == {"mnist": FOUND["mnist"]}
+    parted = {**FOUND["mnist"], "trained_different": [{"sample": 7, "distance": 1e-7}]}
+    monkeypatch.setattr(models, "verify", lambda name, *_: parted)
+    assert models.main(arguments) == 1
+    assert "mnist: trained_different is [7], but [] is written" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        models.main(["verify", "datasets", "mnist", "--write"])
+    assert "--write is for verify with CHECKPOINTS" in capsys.readouterr().err
+
+
+def test_a_model_is_verified_without_a_checkpoint(tmp_path):
+    pytest.importorskip("torch")
+    from picture_files import write_mnist
+
+    write_mnist(tmp_path)
+    verified = models.verify_file(DATA / "mnist.h5", "mnist", tmp_path)
+    assert verified["levels"] > 0 == verified["levels_different"] == verified["predictions_different"]
+    assert not verified["trained_compared"] and not models.wrong(verified)
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -141,10 +200,23 @@ def test_the_digits_cost_what_was_recorded():
         assert found[precision] == pytest.approx(recorded[precision], rel=1e-9)
 
 
-def test_training_and_verifying_need_a_folder_of_checkpoints(capsys):
+def test_the_page_says_how_many_bits_the_digits_bring_to_a_synapse():
+    import h5py
+
+    with h5py.File(DATA / "digits_test.h5") as file:
+        bits = np.unpackbits(file["x"][:][:, 0, :, :, None], axis=-1).sum(-1).mean(0)
+    along = np.full(8, 3)
+    along[[0, -1]] = 2  # of 3 x 3 weights, at the border
+    synapses = np.outer(along, along)
+    mean = (bits * synapses).sum() / synapses.sum()
+    for told in (f"reads a pixel with {mean:.1f} bits that are 1", f"(a pixel has {bits.mean():.2f}, but"):
+        assert told in " ".join(PAGE.split())
+
+
+def test_training_needs_a_folder_of_checkpoints(capsys):
     with pytest.raises(SystemExit):
-        models.main(["verify", "datasets"])
-    assert "verify needs CHECKPOINTS, the folder of the networks" in capsys.readouterr().err
+        models.main(["train", "datasets"])
+    assert "train needs CHECKPOINTS, the folder of the networks" in capsys.readouterr().err
 
 
 def test_nmnist_is_right_as_often_as_recorded():

@@ -70,7 +70,7 @@ def saved(folder):
 
 
 def test_parts_are_no_larger_than_allowed(folder):
-    sizes = [path.stat().st_size for path in (folder / "parts").glob("data.0*")]
+    sizes = [path.stat().st_size for path in (folder / "parts").glob("data.*.0*")]
     assert len(sizes) > 1 and max(sizes) <= 0.05 * papers.MEBIBYTE
 
 
@@ -83,7 +83,7 @@ def test_goes_on_with_the_same_schedule_exports_and_proves(folder, capsys, monke
     start, end = lines(folder, "start")[-1], lines(folder, "end")[-1]
     assert code == 3 and not end["finished"] and start["step"] >= kept["step"] > 0
     assert start["steps"] == end["steps"] == chosen["steps"] and start["device"] == "the CPU"
-    pieces = sorted((folder / "out").glob("checkpoint.0*"))
+    pieces = sorted((folder / "out").glob("checkpoint.*.0*"))
     assert len(pieces) > 1 and all(path.stat().st_size <= 0.02 * papers.MEBIBYTE for path in pieces)
     assert (folder / "out" / "log.jsonl").read_bytes() == (folder / "state" / "log.jsonl").read_bytes()
     capsys.readouterr()
@@ -209,12 +209,30 @@ def test_a_second_ctrl_c_ends_at_once():
         signal.raise_signal(signal.SIGINT)
 
 
+def test_what_is_carried_is_not_overwritten(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    before = {path: path.read_bytes() for path in sorted(Path("out").iterdir())}
+    with pytest.raises(ValueError, match="out/checkpoint.json: is there already: add --resume to go on, or name"):
+        gpu("unused", "--epochs", "1", "--minutes", "60", "--carry", "out")
+    with pytest.raises(ValueError, match="was made with another recipe: "):
+        gpu("unused", "--epochs", "1", "--minutes", "60", "--carry", "out", "--resume")
+    assert {path: path.read_bytes() for path in sorted(Path("out").iterdir())} == before
+    Path("started").mkdir()  # by what was killed before its first checkpoint
+    Path("started", "log.jsonl").write_text("a line\n")
+    assert gpu("again", "--epochs", "1", "--minutes", "0", "--carry", "started") == 3
+    for path in ("again/log.jsonl", "started/log.jsonl"):
+        assert Path(path).read_text().startswith('a line\n{"event": "network"')
+
+
 def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
     monkeypatch.chdir(folder)
     before = torch.get_num_threads()
-    ann = [argument for argument in SMALL if argument != "--restimulation"] + ["--neuron", "ReLU", "--pool", "max"]
+    ann = ["--neuron", "ReLU", "--pool", "max", *without(SMALL, "--restimulation", "--bits", "--timesteps")]
     assert papers.main(["gpu", "parts", "ann", "--epochs", "1", "--minutes", "60", *ann]) == 0
     assert papers.main(["join", "ann/checkpoint.pt", "ann.pt"]) == 0
+    assert torch.load("ann.pt")["settings"]["timesteps"] == 1
+    with pytest.raises(ValueError, match="ann.pt: is an ANN, which has no spikes to export: name it as --initial"):
+        papers.main(["export", "ann.pt", ".", "ann.h5"])
     more = ["--initial", "ann.pt", "--teacher", "ann/checkpoint.pt", *SMALL]
     assert papers.main(["gpu", "parts", "student", "--minutes", "0", *more]) == 3
     weights, student = (torch.load(path)["net"] for path in ("ann.pt", "student/checkpoint.pt"))
@@ -227,6 +245,7 @@ def test_starts_from_one_network_and_learns_from_another(folder, monkeypatch):
     assert papers.main(["export", "taught.pt", ".", "taught.h5", "--limit", "4"]) == 0
     told = json.loads(eventsim.load("taught.h5").provenance["settings"])
     assert told["teaching"] == 0.5 and told["initial"]["neuron"] == told["teacher"]["neuron"] == "ReLU"
+    assert told["initial"]["seconds"] == f"{torch.load('ann.pt')['seconds']:.0f} of training on the CPU"
     for wrong, message in (
             (["--widths", "4", "8"], r"hidden1_dense.weight has the shape \(8, 384\), but here \(8, 512\)"),
             (["--teaching", "2"], "--teaching 2.0: expected above 0 and at most 1 with --teacher")):
@@ -252,11 +271,55 @@ def test_a_model_file_learns_on_by_rates_from_another_that_is_asked_once(folder,
     first, second = (eventsim.load(folder / name) for name in ("begun.h5", "further.h5"))
     told = json.loads(second.provenance["settings"])
     assert told["gradients"] == "rates" and told["teacher_once"]
-    assert told["initial"] == told["teacher"] == json.loads(first.provenance["settings"])
+    ended = {name: first.provenance[name] for name in ("seconds", "accuracy_held_out")}
+    assert told["initial"] == told["teacher"] == {**json.loads(first.provenance["settings"]), **ended}
+    assert not set(ended) & set(torch.load("further/checkpoint.pt")["made_by"]["initial"])  # as older ones
     for name in ("dense", "stage2_1_again"):  # nothing was learnt, and nothing normalises these
         node, other = first.nodes[name], second.nodes[name]
         weights = [getattr(each, "kernel", getattr(each, "weight", None)) for each in (node, other)]
         np.testing.assert_allclose(*weights, rtol=1e-6)
+
+
+def without(arguments, *options):
+    """Arguments without some options and their values."""
+    kept, left_out = [], False
+    for argument in arguments:
+        left_out = argument in options if argument.startswith("--") else left_out
+        kept += [] if left_out else [argument]
+    return kept
+
+
+def test_a_model_file_that_does_not_say_its_network_is_refused(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    digits = EXAMPLES.parent / "data" / "digits.h5"
+    for option in ("--initial", "--teacher"):
+        with pytest.raises(ValueError, match="digits.h5: does not say its network: give a model that the trainer"):
+            gpu("digits", "--epochs", "1", option, str(digits))
+
+
+def test_a_file_that_no_model_can_be_written_to_is_refused_before_all_else(tmp_path):
+    for output, message in (("net.txt", "the output net.txt: suffix is '.txt', expected '.h5': name it net.h5"),
+                            ("no/net.h5", "the output no/net.h5: there is no folder no")):
+        with pytest.raises(ValueError, match=message):
+            papers.main(["export", "no checkpoint", "no folder", output])
+
+
+ANN = ("--neuron", "ReLU")
+
+
+@pytest.mark.parametrize("more, message", (
+    (["--bits", "9", "9"], "--bits 9 9: spikes have 18 bits, but 1 to 16 can be exported"),
+    (["--bits", "0", "0"], "--bits 0 0: spikes have 0 bits, but 1 to 16 can be exported"),
+    ([*ANN, "--restimulation", "--leak", "0.5"],
+     "--restimulation and --leak are of spiking neurons: leave them out with --neuron ReLU"),
+    ([*ANN, "--bits", "1", "1"], "--bits is of spiking neurons: leave it out with --neuron ReLU"),
+    ([*ANN, "--alpha", "2"], "--alpha is of spiking neurons"),
+    ([*ANN, "--timesteps", "4"], "--timesteps 4: a network of ReLU runs once per sample that stands still"),
+))
+def test_what_cannot_be_is_refused_before_anything_is_read_or_written(more, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        papers.main(["gpu", "no parts", str(tmp_path / "state"), "--carry", str(tmp_path / "out"), *more])
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("more, message", (
@@ -272,6 +335,7 @@ def test_refused_in_a_line(folder, more, message, monkeypatch):
     before = torch.get_num_threads()
     try:
         with pytest.raises(ValueError, match=message):
-            papers.main(["gpu", "parts", "state", *SMALL, *more])
+            papers.main(["gpu", "parts", "nothing" if more else "state", *SMALL, *more])
+        assert not list(Path("nothing").glob("*"))
     finally:
         torch.set_num_threads(before)

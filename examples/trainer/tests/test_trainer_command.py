@@ -45,11 +45,12 @@ def test_trains_in_pieces_exports_and_tests(tmp_path, capsys):
 
 def test_converts(tmp_path, capsys):
     write_mnist(tmp_path)
-    code, found = run(capsys, "mnist", tmp_path, *SMALL, "--augmentation", "none", "--neuron", "ReLU",
+    code, found = run(capsys, "mnist", tmp_path, *SMALL[:-2], "--augmentation", "none", "--neuron", "ReLU",
                       "--convert", 3, 2, "--output", tmp_path / "net.h5")
     assert code == 0 and "converted_held_out_accuracy" in found
     model = eventsim.load(tmp_path / "net.h5")
     assert eventsim_check(model) and model.timesteps == 3 and model.nodes["neurons.if0"].bits == 2
+    assert json.loads(model.provenance["settings"])["timesteps"] == found["timesteps"] == 1
 
 
 def test_samples_and_neurons_of_the_command(tmp_path, capsys):
@@ -66,7 +67,13 @@ def test_samples_and_neurons_of_the_command(tmp_path, capsys):
 @pytest.mark.parametrize("arguments, message", [
     (["mnist", "--convert", 2, 2], "--convert makes a spiking network of ReLU, but --neuron is SRIF+MPR"),
     (["mnist", "--neuron", "ReLU", "--output", "net.h5"], "cannot be exported: add --convert T B"),
-    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--restimulation"], "are of spiking neurons"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--restimulation"], "--restimulation is of spiking neurons"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--leak", 0.5, "--surrogate", "triangle", "--width", 1],
+     "--leak and --surrogate and --width are of spiking neurons"),
+    (["mnist", "--neuron", "ReLU", "--timesteps", 2], "--timesteps 2: a network of ReLU runs once per sample"),
+    (["mnist", "--neuron", "ReLU", "--convert", 2, 17], "--convert: spikes have 17 bits, at most 16 can be"),
+    (["mnist", "--bits", 9, 8], "--bits 9 8: spikes have 17 bits, but 1 to 16 can be exported"),
+    (["mnist", "--output", "net.h5", "--checkpoint", "net.h5"], "--output net.h5 is the file of --checkpoint,"),
     (["nmnist", "--neuron", "ReLU", "--convert", 2, 2],
      "for samples that stand still, which those of nmnist do not"),
     (["mnist", "--neuron", "ReLU", "--convert", 2, 2, "--spike-penalty", 1],
@@ -80,6 +87,11 @@ def test_what_does_not_go_together_is_said_before_data_are_read(arguments, messa
     with pytest.raises(SystemExit):
         main([data, "no folder", *rest])
     assert message in capsys.readouterr().err
+
+
+def test_a_file_that_no_model_can_be_written_to_is_refused_before_data_are_read():
+    with pytest.raises(ValueError, match="--output net.txt: suffix is '.txt', expected '.h5': name it net.h5"):
+        main(["mnist", "no folder", "--output", "net.txt"])
 
 
 def test_more_samples_than_there_are(tmp_path):

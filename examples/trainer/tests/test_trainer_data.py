@@ -112,6 +112,30 @@ def test_cifar10_dvs_is_split_9_to_1(tmp_path):
         cifar10_dvs(tmp_path / "truck")
 
 
+@pytest.mark.parametrize("name, message", (
+    ("cifar10", "holds no data_batch_1.bin, expected CIFAR-10, binary version: data_batch_1.bin to 5, test_b"),
+    ("cifar100", "holds no train.bin, expected CIFAR-100, binary version: train.bin, test.bin, fine_label_n"),
+    ("nmnist", "holds no Train, expected N-MNIST: Train/<digit>/.*.bin, Test/<digit>/.*.bin"),
+    ("cifar10_dvs", "holds no <class>/.*.aedat, expected CIFAR10-DVS: a folder for each class"),
+    ("imagenet", "holds no train, expected ImageNet: train/<class>/<picture>, val/<class>/<picture>"),
+))
+def test_of_a_folder_that_is_missing_or_another_it_is_said_what_it_should_hold(tmp_path, name, message):
+    if name == "imagenet":
+        pytest.importorskip("PIL")
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(DataError, match=f"{folder}: {message}"):
+            DATA[name](folder)
+
+
+def test_a_file_that_is_missing_among_others_is_named(tmp_path):
+    write_cifar(tmp_path)
+    for name, read in (("data_batch_3.bin", cifar10), ("batches.meta.txt", cifar10), ("test.bin", cifar100)):
+        (tmp_path / name).rename(tmp_path / "away")
+        with pytest.raises(DataError, match=f"holds no {name}, expected CIFAR-"):
+            read(tmp_path)
+        (tmp_path / "away").rename(tmp_path / name)
+
+
 def test_imagenet(tmp_path):
     pytest.importorskip("PIL")
     from PIL import Image

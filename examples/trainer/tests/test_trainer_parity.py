@@ -145,5 +145,8 @@ def test_a_checkpoint_stands_for_its_moving_average_where_it_has_one(tmp_path):
     torch.save({"net": raw, "average": average}, tmp_path / "net.pt")
     with pytest.raises(ValueError, match=r"net.pt: layers.dense.bias has the shape None, expected \(10,\)"):
         trained_network(model, tmp_path / "net.pt", data)
-    with pytest.raises(ValueError, match="the model does not say its network"):
-        trained_network(SimpleNamespace(provenance={"settings": "epochs 100"}), tmp_path / "net.pt", data)
+    for told, message in (("epochs 100", "net.h5: does not say its network: give one that the trainer exported"),
+                          ("{}", "net.h5: does not say its network"),
+                          (json.dumps({**settings, "convert": [4, 2]}), "net.h5: is a converted ANN")):
+        with pytest.raises(ValueError, match=message):
+            trained_network(SimpleNamespace(provenance={"settings": told}), tmp_path / "net.pt", data, "net.h5")

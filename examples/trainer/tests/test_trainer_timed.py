@@ -29,22 +29,54 @@ def test_pieces_are_joined_and_none_is_larger_than_allowed(tmp_path):
     paths = pieces.split(data, tmp_path, "net", 1000)
     assert [path.stat().st_size for path in paths] == [1000, 1000, 500] and pieces.join(tmp_path, "net") == data
     pieces.split(data[:900], tmp_path, "net", 1000)  # a shorter set leaves nothing of the longer one
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.000", "net.json"]
+    assert [path.suffix for path in sorted(tmp_path.iterdir())] == [".000", ".json"]
     assert pieces.join(tmp_path, "net") == data[:900]
     with pytest.raises(ValueError, match="pieces of 0 bytes are wanted, expected at least 1"):
         pieces.split(data, tmp_path, "net", 0)
 
 
+class KilledHere(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("n_writes", range(5))
+@pytest.mark.parametrize("n_bytes, limit", ((2500, 1000), (2500, 700), (1700, 1000)))
+def test_whenever_a_process_is_killed_one_set_of_pieces_is_whole(tmp_path, monkeypatch, n_bytes, limit, n_writes):
+    first, second = (np.random.default_rng(seed).bytes(2500) for seed in (0, 1))
+    pieces.split(first, tmp_path, "net", 1000)
+    (tmp_path / "net.003").write_bytes(b"of a version before")
+    (tmp_path / "net.json.txt").write_bytes(b"of the user")
+    replace, done = pieces.os.replace, []
+
+    def killed(source, target):
+        if len(done) == n_writes:
+            raise KilledHere  # leaves the file beside, half written or not
+        done.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(pieces.os, "replace", killed)
+    after = second[:n_bytes] if limit == 1000 else first  # cut otherwise, the same bytes are another set
+    try:
+        pieces.split(after, tmp_path, "net", limit)
+        whole = after
+    except KilledHere:
+        whole = first
+    assert pieces.join(tmp_path, "net") == whole
+    monkeypatch.undo()
+    paths = pieces.split(after, tmp_path, "net", limit)
+    assert pieces.join(tmp_path, "net") == after
+    assert set(tmp_path.iterdir()) == {*paths, tmp_path / "net.json", tmp_path / "net.json.txt"}
+
+
 def test_pieces_that_do_not_belong_together_are_refused(tmp_path):
     data = bytes(range(250)) * 10
-    pieces.split(data, tmp_path, "net", 1000)
-    path = tmp_path / "net.001"
+    _, path, _ = pieces.split(data, tmp_path, "net", 1000)
     for damaged, why in ((path.read_bytes()[:-1], "has SHA-256"), (b"x" + path.read_bytes()[1:], "has SHA-256")):
         path.write_bytes(damaged)
-        with pytest.raises(ValueError, match=f"net.001: {why}.*bring the whole set again"):
+        with pytest.raises(ValueError, match=f"{path.name}: {why}.*bring the whole set again"):
             pieces.join(tmp_path, "net")
     path.unlink()
-    with pytest.raises(ValueError, match="net.001: is missing"):
+    with pytest.raises(ValueError, match=f"{path.name}: is missing"):
         pieces.join(tmp_path, "net")
     (tmp_path / "net.json").write_text("{}")
     with pytest.raises(ValueError, match="net.json: is no index of pieces"):
@@ -241,6 +273,26 @@ def test_a_warm_up_that_takes_too_long_is_shortened(step, n_steps, warm_up):
     assert schedule.factor(n_steps - 1) < 0.1 and schedule.factor(n_steps) == pytest.approx(0)
 
 
+def test_a_warm_up_reaches_the_whole_rate_however_often_the_end_is_chosen_anew():
+    schedule, rng = Schedule(702), np.random.default_rng(0)
+    for step, n_steps in ((38, 702), (86, 351)):
+        schedule.shorten_warm_up(step, n_steps)
+        schedule.choose(step, n_steps)
+    assert schedule.warm_up == 175 and max(schedule.factor(at) for at in range(351)) > 0.99
+    assert schedule.factor(86) == 87 / 175 and schedule.factor(350) < 0.01
+    for _ in range(200):
+        schedule, step = Schedule(int(rng.integers(1, 300))), 0
+        while step < schedule.warm_up:
+            n_steps = step + int(rng.integers(20, 600))
+            schedule.shorten_warm_up(step, n_steps)
+            schedule.choose(step, n_steps)
+            rates = [schedule.factor(at) for at in range(step, n_steps)]
+            assert max(rates) > 0.97 and rates[-1] < 0.2
+            top = schedule.warm_up - step
+            assert rates[:top] == sorted(rates[:top]) and rates[top:] == sorted(rates[top:], reverse=True)
+            step += int(rng.integers(1, 30))
+
+
 def test_whole_epochs_fit_by_the_measured_rate():
     # 40 steps done, 3 a second, 100 seconds left: 340 steps are 3 epochs of 90 and a rest
     assert steps_that_fit(40, 3.0, 100.0, 90) == 270
@@ -285,8 +337,9 @@ def test_stopped_and_resumed_it_trains_the_same_network(tmp_path):
     assert second.step == 5 and second.schedule == first.schedule
     second.run_for(60.0, time.monotonic())
     assert torch.equal(weights(whole), weights(second)) and whole.losses == second.losses
-    with pytest.raises(ValueError, match="was made with another recipe: .*'lr': 0.05.*, but now .*'lr': 0.5"):
-        trainer(tmp_path / "stopped", TimedRecipe(**{**vars(FEW), "lr": 0.5}))
+    with pytest.raises(ValueError, match="net.pt: was made with another recipe: lr 0.05, but now 0.5; "
+                       "average 0.5, but now 2; give the same one or another file$"):
+        trainer(tmp_path / "stopped", TimedRecipe(**{**vars(FEW), "lr": 0.5, "average": 2}))
 
 
 def test_it_learns_and_tells_of_it(tmp_path):
@@ -308,7 +361,7 @@ def test_what_can_be_carried_is_the_whole_or_the_average(tmp_path):
     t.keep()
     whole = pieces.join(tmp_path / "out", NAME)
     assert whole == (tmp_path / "net.pt").read_bytes()
-    t.carried = (tmp_path / "out", 10_000, len(whole) - 1)
+    t.carried = (tmp_path / "out", 10_000, 2 * len(whole) - 1)  # for a moment there are two
     t.keep()
     assert len(pieces.join(tmp_path / "out", NAME)) < len(whole)
     assert all(path.stat().st_size <= 10_000 for path in (tmp_path / "out").glob("*.0*"))

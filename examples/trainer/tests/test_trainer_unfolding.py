@@ -44,7 +44,7 @@ def written(tmp_path, provenance=None, **settings):
 def test_it_answers_as_before(tmp_path, settings):
     net, path = written(tmp_path, **settings)
     weights, found = unfolding.unfolded(path, DATA)
-    assert found == {**SETTINGS, **settings}
+    assert found == {**SETTINGS, **settings} and "seconds" not in found  # its provenance does not say how many
     again = from_settings(found, DATA)
     again.load_state_dict(weights)
     x = normalise(X, NODE).float()
@@ -76,6 +76,10 @@ def test_other_samples_are_refused(tmp_path, node, message):
 
 @pytest.mark.parametrize("provenance, message", (
     ({}, "does not say its network: give a model that the trainer exported"),
+    ({"settings": "epochs 100, AdamW"}, "does not say its network: give a model that the trainer exported"),
+    ({"settings": "[1]"}, "does not say its network"), ({"settings": '{"network": "lenet"}'}, "does not say its"),
+    ({"settings": json.dumps({**SETTINGS, "network": "mlp"})}, "says that its network is mlp, expected one of"),
+    ({"settings": json.dumps({**SETTINGS, "neuron": "LIF"})}, "says that its neuron is LIF, expected one of"),
     ({"settings": json.dumps({**SETTINGS, "convert": 4})}, "is a converted ANN"),
     ({"settings": json.dumps({**SETTINGS, "widths": [4, 6, 8]})}, "has no node 'stage3_1_conv'"),
     ({"settings": json.dumps({**SETTINGS, "widths": [4, 7]})},
