@@ -87,6 +87,9 @@ def run_diff(arguments):
             b = _run(arguments.b, arguments, screen)
         data = _data_of_a(arguments, a, b)
         steps = data.n_steps or a.model.steps(arguments.timesteps)
+        if b.is_trace:
+            b.expect(len(data), steps)
+            b.trace.check_form(_n_compared(data, arguments), steps)
         comparing = Comparing(a, b, steps, arguments.variables, arguments.tolerance,
                               steps_of_a=_are_steps_of_a(data, arguments))
         other = _data_of_b(arguments, a, b, comparing.steps)
@@ -182,10 +185,12 @@ def _dropped_notes(dropped):
 def _run(text, arguments, screen):
     """Return the side of a comparison that MODEL or MODEL@WORD[@WORD...] names."""
     from eventsim.comparison.sides import SimulatorSide
-    from eventsim.comparison.traces import is_trace
+    from eventsim.comparison.traces import is_trace, open_trace
 
     path, arithmetic, options = _target(text)
     if path == text and is_trace(path):
+        with open_trace(path):  # which says of what else a file may be
+            pass
         raise DataError(f"{path}: not a model file; a trace can only be B")
     model = loaded(path, options, screen.note)
     return SimulatorSide(simulator_of(model, arguments, text, screen.note, **arithmetic), text)
@@ -283,9 +288,14 @@ def _reads_otherwise(b, a):
     return not b.is_trace and repr(a.model.nodes[a.model.input]) != repr(b.model.nodes[b.model.input])
 
 
+def _n_compared(data, arguments):
+    """Return how many samples of the data are to be compared."""
+    return min(arguments.limit or len(data), len(data))
+
+
 def _batches(data, other, a, b, comparing, arguments, screen):
     """Yield (xa, xb, labels, lengths) batch by batch; B reads the data in its own layout."""
-    total = min(arguments.limit or len(data), len(data))
+    total = _n_compared(data, arguments)
     mine = _batches_naming_side(data.batches(comparing.batch, arguments.limit), a, b)
     theirs = None if other is None else _batches_naming_side(other.batches(comparing.batch, arguments.limit), b, a)
     done = 0

@@ -30,8 +30,8 @@ from eventsim.inputs.levels import array_of, check_layout, is_still, steps_of_ru
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.runs.file import Run
-from eventsim.statistics.decisions import one_label_each
-from eventsim.tensors import as_array
+from eventsim.statistics.decisions import class_numbers, warn_of_unknown
+from eventsim.tensors import as_array, is_loader, joined_batches, refuse_beside_loader
 from eventsim.text import did_you_mean, listed, many, up_to_steps
 
 CELLS = 1 << 20  # neurons times steps times samples compared at a time
@@ -46,7 +46,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
     a: a Model (in the arithmetic that `Simulator` chooses) or a Simulator. b: the same, or what was computed of
         these samples: a Recording, a Run or the path of its file, a `Trace`, a dict of arrays as a trace holds
         them, or the path of a trace.
-    x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None.
+    x: samples, as `Simulator.run` takes them. labels: whole numbers (N,), or None: those of a loader of (x, y).
     timesteps: steps of samples that stand still; default A's, also where B's model says others, which is noted.
     variables: those in which a difference counts as a divergence, of "currents", "potentials", "spikes",
         "residuals", "outputs"; default: all between runs of the same arithmetic, spikes between others, all that
@@ -56,7 +56,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
     lengths: steps of each sample (N,), as `Simulator.run` takes them: what comes after a sample's end is not
         compared, and its prediction is that of its last step. The `lengths` of a trace do the same.
 
-    Raises DataError where nothing can be compared, and what runs raise.
+    Warns of labels that are no class. Raises DataError where nothing can be compared, and what runs raise.
     """
     run = _run(a, "A")
     with ExitStack() as stack:
@@ -69,12 +69,18 @@ def _compared(run, other, x, labels, timesteps, variables, tolerance, lengths):
     """Compare two sides, as `compare`."""
     if timesteps is not None:
         timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+    refuse_beside_loader(x, labels=labels, lengths=lengths)
+    x, labels = joined_batches(x) if is_loader(x) else (x, labels)
     x = np.atleast_1d(array_of(x))
     if timesteps is None and labels is None:
         check_layout(x.shape, run.model.nodes[run.model.input], run.model.timesteps)
     steps, still = steps_of_run(x, run.model, timesteps), is_still(x, run.model.shapes[run.model.input])
-    labels = None if labels is None else _checked_labels(labels, x)
+    if labels is not None:
+        labels = _checked_labels(labels, x)
+        warn_of_unknown(labels, np.prod(run.model.shapes[run.model.output]))
     lengths = None if lengths is None else _checked_lengths(lengths, x, still)
+    if other.is_trace:
+        other.expect(len(x), steps)
     comparing = Comparing(run, other, steps, variables, tolerance, steps_of_a=still and timesteps is None)
     for start in range(0, max(len(x), 1), comparing.batch):
         part = slice(start, start + comparing.batch)
@@ -96,7 +102,7 @@ def _checked_labels(labels, x):
     labels = as_array(labels)
     if np.ndim(labels) == 1 and len(labels) != len(x):
         raise DataError(f"labels has {many(len(labels), 'number')}, but x has {many(len(x), 'sample')}")
-    return one_label_each(labels, len(x))
+    return class_numbers(labels, len(x))
 
 
 def _checked_lengths(lengths, x, still):
@@ -189,6 +195,9 @@ class Comparing:
             return (f"{self.b.label}: holds {' and '.join(recorded)} of A's layers, but no "
                     f"{' and no '.join(self.decides)} to decide by: record them, too (--record "
                     f"{self.decides[0]}), or let others decide (--variables {','.join(recorded)})")
+        if self.b.is_trace and self.b.trace.without_values:
+            return (f"{self.b.label}: has nothing but NaN, which is what was not recorded, in "
+                    f"{', '.join(self.b.trace.without_values[:5])}: nothing is left to decide by")
         if self.b.is_trace:
             example = next(iter(self.a.layers), "layer")
             return (f"{self.b.label}: holds {self.b.trace.unused()[:10]}, nothing of A's layers ({names}, ...) "
@@ -314,7 +323,8 @@ class Comparing:
         if self.at is not None:
             self._examine()
         comparison.differences = self._differences()
-        comparison.notes = [*self.notes, *self._pairing_notes()]
+        of_trace = self.b.notes(self.decides) if self.b.is_trace else []
+        comparison.notes = [*self.notes, *of_trace, *self._pairing_notes()]
         comparison.reading = verdict(comparison, self)
         return comparison
 

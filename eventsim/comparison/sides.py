@@ -6,17 +6,18 @@ membrane.
 """
 
 from functools import cached_property
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
 from eventsim.comparison.pairing import Layer, VARIABLES
 from eventsim.comparison.traces import Trace
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import ModelError, naming, RunError, UnsupportedError
+from eventsim.errors import DataError, ModelError, naming, RunError, UnsupportedError
 from eventsim.inputs.levels import is_still
 from eventsim.model.chip import chip_names
 from eventsim.program import LayerStage, WordStage
+from eventsim.text import many
 
 
 class SimulatorSide:
@@ -80,7 +81,7 @@ class SimulatorSide:
         x = self._x if self._still else self._x[:, self._at : self._at + n_steps]
         record = tuple(v if v in ("outputs", "audit") else f"{v}:{name}" for name, v in wishes)
         with naming(self.label):
-            recording = self.simulator.run(x, n_steps if self._still else None, record, self._state)
+            recording = self.simulator.run(x, n_steps, record, self._state)
         self._at += n_steps
         self._state = recording.state if self._at < self._steps else None
         return Piece(recording)
@@ -165,6 +166,43 @@ class TraceSide:
             if variables:
                 self.layers[name] = Layer(name, layer.kind, layer.shape, variables)
         self._predictions = trace.predictions()
+        self._notes = [f"{name!r} holds nothing but NaN, which is what was not recorded: it is not compared"
+                       for name in trace.without_values]
+        self._compared: Dict[Tuple[str, str], List[int]] = {}
+
+    def expect(self, n_samples, n_steps):
+        """Note where the trace has more samples than the data, of so many samples and steps, or perhaps others.
+        Raises DataError where it seems to be of another form than (N, T, ...)."""
+        trace = self.trace
+        trace.check_form(n_samples, n_steps)
+        if trace.n_samples == n_steps != trace.n_steps and n_steps > 1:
+            self._notes.append(f"the trace has {many(trace.n_samples, 'sample')} of "
+                               f"{many(trace.n_steps, 'step')}, and the run has {many(n_steps, 'step')}: if its "
+                               "first axes are exchanged, give array.swapaxes(0, 1)")
+        if trace.n_samples > n_samples:
+            self._notes.append(f"the trace has {many(trace.n_samples, 'sample')}, the data {n_samples}: the fewer "
+                               "are compared")
+
+    def note_values(self, layer, variable, values):
+        """Count the values of a variable that are compared, and those that are not since they are NaN."""
+        compared = self._compared.setdefault((layer, variable), [0, 0])
+        compared[0] += values.size - (int(np.isnan(values).sum()) if values.dtype.kind == "f" else 0)
+        compared[1] += values.size
+
+    def notes(self, decides) -> List[str]:
+        """Return what a reader of the comparison has to know of the trace. decides: variables.
+
+        Raises DataError where none of the values that were to decide is recorded.
+        """
+        decisive = [known for (_, variable), (known, _) in self._compared.items() if variable in decides]
+        if decisive and not any(decisive):
+            raise DataError(f"{self.label}: all of the {' and '.join(decides)} that were to be compared are NaN, "
+                            "which is what was not recorded: nothing is left to decide by")
+        gaps = [f"{known} of {total} {variable} of {layer!r}"
+                for (layer, variable), (known, total) in self._compared.items() if known < total]
+        more = f" and {len(gaps) - 5} more" if len(gaps) > 5 else ""
+        missing = f"NaN is what was not recorded: compared are {', '.join(gaps[:5])}{more}"
+        return self._notes + [missing] * bool(gaps)
 
     def counts(self, layer, variable) -> bool:
         """Whether a variable is recorded in integer state steps."""
@@ -256,6 +294,10 @@ class TracePiece:
     def values(self, layer, variable) -> np.ndarray:
         """(n, t, neurons) as the trace holds them."""
         return self._side._series[layer, variable].read(self._samples, self._steps)
+
+    def note_values(self, layer, variable, values):
+        """Count values of it that are compared, as the side does."""
+        self._side.note_values(layer, variable, values)
 
     def steps_per_unit(self, layer, variable) -> Optional[np.ndarray]:
         """float64 (C,) where the trace holds a fixed-point run's integers, else None."""

@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -68,6 +68,7 @@ def open_trace(path):
     with ExitStack() as stack, reading(path):
         if zipfile.is_zipfile(path):
             archive = stack.enter_context(zipfile.ZipFile(path))
+            _check_npz(archive, path)
             yield Trace(_npz_arrays(archive, path), str(path))
         else:
             root = stack.enter_context(open_hdf5(path, DataError))
@@ -118,6 +119,7 @@ class _RecordedSpikes:
 class Trace:
     """Arrays by name, and the series of values that they hold of a model's layers.
 
+    without_values: names of the arrays that were asked for and hold nothing but NaN.
     arrays: name -> array, or whatever has shape, dtype and takes slices. name: for messages.
     steps_per_unit: layer -> float64 (C,), where integers of it are known to be state steps.
     precision, chip: the arithmetic in which it was computed, as the file of a run says it, chip being a name; None
@@ -143,13 +145,15 @@ class Trace:
         self.chip = instance_of(chip, (str, type(None)), "chip", "the name of a chip, or None")
         self.class_names = names_of(class_names, "class_names", "names of classes")
         self._used = set()
+        self.without_values: List[str] = []
         self._first: Optional[Series] = None
 
     def series(self, layer, variable, shape) -> Optional["Series"]:
         """The values of one variable of a layer of that shape, or None where there are none.
 
-        Raises DataError for an array that does not fit the layer, or whose numbers of samples and
-        steps are not those of the series before.
+        There are none either where all are NaN: the array's name then goes into `without_values`. Raises DataError
+        for an array that does not fit the layer, or whose numbers of samples and steps are not those of the series
+        before.
         """
         instance_of(layer, str, "layer", "the name of a layer")
         known_names([instance_of(variable, str, "variable", "text")], VARIABLES, "variable", DataError)
@@ -158,15 +162,20 @@ class Trace:
         for name in (f"{layer}/{variable}", f"{layer}.{variable}", *plain):
             if name in self.arrays:
                 self._used.add(name)
-                return self._checked(Series(f"{self.name}: {name!r}", self.arrays[name], variable, shape))
+                series = Series(f"{self.name}: {name!r}", self.arrays[name], variable, shape)
+                if series.is_recorded:
+                    return self._checked(series)
+                self.without_values += [name] * (name not in self.without_values)
+                break
         return None
 
     def _checked(self, series):
         first = self._first = self._first or series
         if (series.n_samples, series.n_steps) != (first.n_samples, first.n_steps):
             raise DataError(
-                f"{series.name} has {series.n_samples} samples of {series.n_steps} steps, but "
+                f"{series.name} has {many(series.n_samples, 'sample')} of {many(series.n_steps, 'step')}, but "
                 f"{first.name.rpartition(': ')[2]} has {first.n_samples} of {first.n_steps}"
+                + _if_of_each_sample(series, first.n_samples)
             )
         return series
 
@@ -199,7 +208,7 @@ class Trace:
         """int64 (N,) where the trace has whole numbers "predictions", one a sample; else None."""
         predictions = self.arrays.get("predictions")
         shape = (self.n_samples,)
-        if predictions is None or predictions.dtype.kind not in "iu" or tuple(predictions.shape) != shape:
+        if predictions is None or not _is_of_wholes(predictions) or tuple(predictions.shape) != shape:
             return None
         self._used.add("predictions")
         return np.asarray(predictions[()]).astype(np.int64)
@@ -207,6 +216,22 @@ class Trace:
     def unused(self):
         """Names of the arrays that no series was made of."""
         return [name for name in self.arrays if name not in self._used]
+
+    def check_form(self, n_samples, n_steps):
+        """Raise DataError where the arrays seem to be no (N, T, ...) of data of so many samples and steps: where N
+        and T are exchanged or one axis, or where there is one value for each sample."""
+        first = self._first
+        if first is None or first.n_steps == n_steps:
+            return
+        seems = _if_of_each_sample(first, n_samples)
+        if first.single and n_samples > 1 and first.n_steps == n_samples * n_steps:
+            seems = (": samples and steps on one axis? expected (N, T, ...): "
+                     f"array.reshape({n_samples}, {n_steps}, -1)")
+        if first.n_samples == n_steps and (first.n_steps == n_samples or n_steps > n_samples) and not first.single:
+            seems = ": samples and steps exchanged? expected (N, T, ...): array.swapaxes(0, 1)"
+        if seems:
+            has = f"{first.name} has {many(first.n_samples, 'sample')} of {many(first.n_steps, 'step')}"
+            raise DataError(f"{has}, and the data {n_samples} of {n_steps}{seems}")
 
 
 class Series:
@@ -236,15 +261,20 @@ class Series:
     @cached_property
     def whole(self) -> bool:
         """Whether all that is recorded is whole numbers, whatever their type: NaN needs floats."""
-        if self._array.dtype.kind != "f":
-            return True
+        return self._array.dtype.kind != "f" or not any(
+            (values != np.floor(values)).any() or np.isinf(values).any() for values in self._known())
+
+    @cached_property
+    def is_recorded(self) -> bool:
+        """Whether any value is recorded: is not NaN."""
+        return self._array.dtype.kind != "f" or any(values.size for values in self._known())
+
+    def _known(self):
+        """Yield the values of floats that are not NaN, piece by piece."""
         size = max(1, SCANNED // max(1, math.prod(self._array.shape[1:])))
         for start in range(0, self._array.shape[0], size):
             values = np.asarray(self._array[start : start + size])
-            values = values[~np.isnan(values)]
-            if (values != np.floor(values)).any() or np.isinf(values).any():
-                return False
-        return True
+            yield values[~np.isnan(values)]
 
     def read(self, samples, steps) -> np.ndarray:
         """(n, t, neurons) for two slices. Raises DataError for spikes that are no whole levels."""
@@ -265,8 +295,27 @@ class Series:
         return values.astype(np.int8) if values.dtype.kind == "b" else values
 
 
+def _if_of_each_sample(series, n_samples):
+    """Return what is asked of a series that seems to have one value for each sample, or ""."""
+    if not series.single or series.n_steps != n_samples:
+        return ""
+    return (": one value for each sample, as of final outputs and counts of spikes? expected those of every step, "
+            "(N, T, ...), of a single sample also (1, T, ...); final classes go into 'predictions', (N,)")
+
+
+def _is_of_wholes(array):
+    """Return whether an array holds whole numbers; one that cannot be read does not."""
+    try:
+        return array.dtype.kind in "iu"
+    except DataError:
+        return False
+
+
 def _array_of(value, name):
-    """Return what is sliced as an array is; anything else as an array. Raises DataError for what is none."""
+    """Return what is sliced as an array is; anything else as an array. Raises DataError for what is none. What is
+    in a file is read when it is used."""
+    if isinstance(value, HoldsFile):
+        return value
     if isinstance(getattr(value, "dtype", None), np.dtype) and hasattr(value, "shape"):
         return value
     try:
@@ -361,6 +410,16 @@ class _Planes(_Hdf5Array):
         return Spikes(super().__getitem__(index), *self._held).levels()
 
 
+def _check_npz(archive, path):
+    """Raise DataError for a zip archive of other things than arrays."""
+    names = archive.namelist()
+    if names and not any(name.endswith(".npy") for name in names):
+        is_of_torch = any(name.rpartition("/")[2] == "data.pkl" for name in names)
+        torch = "; it seems to be a torch file, whose pickle is a program and never loaded" * is_of_torch
+        raise DataError(f"{path}: a zip archive without arrays (.npy){torch}; a trace is an .npz file, of "
+                        "numpy.savez(path, **{'layer/spikes': array})")
+
+
 def _npz_arrays(archive, path):
     names = [name[:-4] for name in archive.namelist() if name.endswith(".npy")]
     if len(names) > MAX_MEMBERS:
@@ -372,22 +431,36 @@ class _NpzArray(HoldsFile):
     """A member of an .npz file, read as a stream and sliced like an array.
 
     Rows are read in order; going back begins again. The latest rows are kept; of an array in Fortran
-    order, as transposed ones are saved, all of it.
+    order, as transposed ones are saved, all of it. What is no array of numbers raises DataError when it is used.
     """
 
     def __init__(self, archive, name, path):
         self._archive, self._name, self._path = archive, name, path
         self._file, self._next = None, 0
         self._kept = (0, 0, None)
-        with npz_member(archive, name, path) as file:
-            self.shape, self.dtype, self._fortran = npz_header_of_any_order(archive, file, name, path)
+
+    @cached_property
+    def _header(self):
+        """(shape, dtype, whether it is in Fortran order)"""
+        with npz_member(self._archive, self._name, self._path) as file:
+            return npz_header_of_any_order(self._archive, file, self._name, self._path)
+
+    @property
+    def shape(self):
+        """As of an array."""
+        return self._header[0]
+
+    @property
+    def dtype(self):
+        """As of an array."""
+        return self._header[1]
 
     def __getitem__(self, index):
         if index == () or not self.shape:
             return self._rows(0, self.shape[0] if self.shape else 1)
         first, *rest = index if isinstance(index, tuple) else (index,)
         start, stop, _ = first.indices(self.shape[0])
-        if self._fortran:
+        if self._header[2]:
             if self._kept[2] is None:
                 flat = self._rows(0, self.shape[0])
                 self._kept = (0, self.shape[0], flat.reshape(self.shape[::-1]).transpose())

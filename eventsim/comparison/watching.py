@@ -116,6 +116,8 @@ class ComparedValues:
             return
         pair, variable = rule.pair, rule.variable
         self._one, self._other = a.values(pair.a.name, variable), b.values(pair.b.name, variable)
+        if b.lacks_values:
+            b.note_values(pair.b.name, variable, self._other)
         self._units = [piece.steps_per_unit(layer.name, variable) for piece, layer in ((a, pair.a), (b, pair.b))]
         alike = self._one.dtype == self._other.dtype and _equal(*self._units)
         self.is_exact = alike and rule.exact and rule.decides
@@ -172,6 +174,8 @@ def _different_spikes(pair, a, b):
         if np.array_equal(planes[0].planes, planes[1].planes):
             return None
     one, other = a.values(pair.a.name, "spikes"), b.values(pair.b.name, "spikes")
+    if b.lacks_values:
+        b.note_values(pair.b.name, "spikes", other)
     mask = one != other
     if other.dtype.kind == "f":
         mask &= ~np.isnan(other)

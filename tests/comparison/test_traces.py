@@ -1,6 +1,7 @@
 """Recorded traces as the other side of a comparison: .npz, HDF5 and our own recordings."""
 
 import dataclasses
+import zipfile
 
 import h5py
 import numpy as np
@@ -354,8 +355,18 @@ CASES = [
     (lambda p: broken(p, {"n1": N1, "lengths": np.array([1, 12])}),
      "trace.npz: 'lengths' has shape .2,. and type int64"),
     (lambda p: _cut_short(p), "'n1' is truncated"),
+    (lambda p: broken(p, {"n1": N1.swapaxes(0, 1)}),
+     "'n1' has 12 samples of 3 steps, and the data 3 of 12: samples and steps exchanged"),
+    (lambda p: broken(p, {}, change=_of_torch), r"a zip archive without arrays \(.npy\); it seems to be a torch file"),
     (lambda p: compare(network(), {"n1": [[1], [1, 2]]}, samples(3)), "arrays has 'n1': .*, which is no array"),
 ]
+
+
+def _of_torch(path):
+    """A zip archive as torch saves it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"")
+        archive.writestr("archive/data/0", b"")
 
 
 def _cut_short(tmp_path):

@@ -1019,6 +1019,12 @@ REFUSED = {
         *chain((2, 3, 3), {"type": "Scale", "scale": PER_NEURON}, conv(weights(2, 2, 1, 1)), lif((2, 3, 3), "IF")),
         r"node 'n0' \(Scale\): scale differs between the positions of a channel and 'n1' is no neuron that reads "
         r"it"),
+    "a factor below 0, summed": _unsupported(
+        *chain((2, 2, 2), lif((2, 2, 2), "IF"), {"type": "Scale", "scale": -1.0},
+               {"type": "SumPool2d", "kernel_size": 2, "stride": 2, "padding": 0}, lif((2, 1, 1), "IF"),
+               out=(2, 1, 1)),
+        r"node 'n2' \(SumPool2d\): reads 'n1', spikes that a Scale makes worth other than 1 .*: put the Scale "
+        "behind it, or into the weights"),
     "delays of a current": _unsupported(
         *chain((2,), dense(2, 2), {"type": "Delay", "delay": np.array([0, 1e-3])}, lif(2, "IF")),
         r"node 'n1' \(Delay\): delays single neurons of a current, which only a uniform delay can"),

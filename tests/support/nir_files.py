@@ -167,7 +167,8 @@ class Reference:
             drive = r * x
             if kind.startswith("Cuba"):
                 keep, s = self._factors(node["tau_syn"])
-                current = keep * self.state.get(name + " I", np.zeros(shape)) + s * node.get("w_in", 1.0) * x
+                jump = x if o.get("cuba_input") == "x" else s * node.get("w_in", 1.0) * x
+                current = keep * self.state.get(name + " I", np.zeros(shape)) + jump
                 self.state[name + " I"] = current
                 drive = r * current
             if o["integration"] == "impulse":

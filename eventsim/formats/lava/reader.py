@@ -26,10 +26,9 @@ there, and so do we; layers of one sign may be odd. Other odd weights are refuse
 """
 
 import re
-import warnings
 from dataclasses import replace
 
-from eventsim.errors import EventsimWarning
+from eventsim.errors import warn
 from eventsim.formats.lava.layers import implied_input, MEMBERS, ROUNDED_INPUT, TYPES
 from eventsim.formats.lava.network import Network
 from eventsim.formats.lava.options import LavaOptions
@@ -56,7 +55,7 @@ def read(root, **given) -> Model:
     """
     model, assumptions = guarded(root, lambda: _model(root, LavaOptions(**given)))
     if assumptions:
-        warnings.warn(str(root.error("; ".join(assumptions))), EventsimWarning, stacklevel=3)
+        warn(str(root.error("; ".join(assumptions))))
     return model
 
 

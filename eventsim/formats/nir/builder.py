@@ -3,7 +3,7 @@
 import numpy as np
 
 from eventsim.formats.nir.ends import handing_on, level_value
-from eventsim.formats.nir.loops import in_loop, looping, with_steps, without
+from eventsim.formats.nir.loops import in_loop, in_time, looping, without
 from eventsim.formats.nir.nodes import check_shape, TYPES, whole_numbers
 from eventsim.formats.refusing import guarded, unsupported
 from eventsim.model.graph import Edge
@@ -22,6 +22,7 @@ class Builder:
     use it. notes: other assumptions, for the provenance. kinds: name -> what the node gives, such as "spikes".
     passing: node that only hands on its input -> its delay in steps. looping: names of the nodes in loops. scales:
     neuron -> factor on its input. taken_per_channel: parameters whose shape fits the channels and the last axis.
+    uneven: Delays in loops, all of whose neurons take a step more, since some take none.
     Raises FormatError and UnsupportedError, which name the node.
     """
 
@@ -135,6 +136,7 @@ class Builder:
             self.edges = guarded(group, lambda: without(self.edges, name, delay))
         for name in list(self.nodes):
             node, into = self.nodes[name], [e for e in self.edges if e.target == name]
+            self._refuse_scaled(name, into)
             if len(into) < 2 or node.inputs[1] != 1:
                 continue
             wrong = sorted({e.source for e in into if self.kinds[e.source] != "spikes"})
@@ -144,6 +146,16 @@ class Builder:
                     "spikes; only spikes can be summed there: give each its own weights into the next neuron"
                 )
             self._sum_before(name, "current" if wrong else "spikes")
+
+    def _refuse_scaled(self, name, into):
+        """Refuse a node that cannot read spikes which a Scale makes worth other than 1."""
+        scaled = [edge.source for edge in into if self.kinds[edge.source] == "scaled"]
+        if scaled and "scaled" not in self.nodes[name].accepts:
+            raise unsupported(
+                self.graph.nodes[name].group, f"reads {scaled[0]!r}, spikes that a Scale makes worth other than 1 "
+                "(one that is not above 0, or not alone behind its neurons): put the Scale behind it, or into the "
+                "weights that follow"
+            )
 
     def _sum_before(self, name, kind):
         """Let a node read an Add of all its sources."""
@@ -243,14 +255,11 @@ class Builder:
 
     def _time(self):
         """Delay loops by a step, and move the delay that all neurons of a Delay share to the edge before it."""
-        for name, node in self.nodes.items():
-            if isinstance(node, Delay):
-                least = int(node.steps.min())
-                node.steps = node.steps - least
-                self.edges = [e._replace(delay=e.delay + least) if e.target == name else e for e in self.edges]
         group = self._group(self.graph.output)
-        self.edges, matters = guarded(group, lambda: with_steps(
+        self.edges, steps, matters, self.uneven = guarded(group, lambda: in_time(
             self.nodes, self.edges, self.graph.input, self.reading.recurrent_bias))
+        for name, own in steps.items():
+            self.nodes[name].steps = own
         if matters:
             self.use("recurrent_bias")
 

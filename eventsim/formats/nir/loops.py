@@ -1,9 +1,14 @@
 """Edges with delays, and the step of delay that NIR's loops take, for the reader and the writer."""
 
+from itertools import product
+
+import numpy as np
+
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.formats.refusing import MAX_EDGES
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.neurons import Neuron
+from eventsim.model.transforms import Delay
 
 
 def without(edges, name, delay):
@@ -22,6 +27,67 @@ def without(edges, name, delay):
         elif edge.target != name:
             kept.append(edge)
     return kept
+
+
+def shared_apart(nodes, edges):
+    """Return (edges, steps of the Delays by name), with the delay that all neurons of a Delay share on the edges
+    before it.
+
+    nodes: name -> Node, or what has its `steps` where it is a Delay. edges: list of Edge.
+    """
+    steps = {name: np.asarray(node.steps) for name, node in nodes.items() if isinstance(node, Delay)}
+    least = {name: int(own.min()) for name, own in steps.items()}
+    edges = [edge._replace(delay=edge.delay + least.get(edge.target, 0)) for edge in edges]
+    return edges, {name: own - least[name] for name, own in steps.items()}
+
+
+def in_time(nodes, edges, start, recurrent_bias):
+    """Return (edges, steps of the Delays by name, whether recurrent_bias mattered, names of uneven Delays): every
+    loop takes a step or more, those of no step one. Arguments and errors as of `with_steps`.
+
+    Where a Delay in a loop has neurons of no step, they alone take the loop's step. It is uneven where that cannot
+    be, since the step is not on all paths through it, or others, too: then all its neurons take the step.
+    """
+    before, steps = shared_apart(nodes, edges)
+    edges, matters = with_steps(nodes, before, start, recurrent_bias)
+    slowed = {i for i, edge in enumerate(edges) if edge.delay != before[i].delay}
+    quick = [edge for edge in before if edge.delay == 0]
+    uneven = []
+    for name in [name for name, own in steps.items() if own.any() and len(in_loop(quick, name)) > 1]:
+        if _slowed_around(nodes, edges, slowed, name) == {1}:
+            steps[name] = np.maximum(steps[name] - 1, 0)
+        else:
+            uneven.append(name)
+    return edges, steps, matters, uneven
+
+
+def _slowed_around(nodes, edges, slowed, name):
+    """Return how many slowed edges the paths through a node have, from the neurons or the Input before it to those
+    behind it; of a path that goes through another Delay, None."""
+    ahead = [(i, edge.source, edge.target) for i, edge in enumerate(edges)]
+    back = [(i, target, source) for i, source, target in ahead]
+    counts = [_slowed_until_neurons(nodes, way, slowed, name) for way in (ahead, back)]
+    return {None if None in pair else sum(pair) for pair in product(*counts)}
+
+
+def _slowed_until_neurons(nodes, way, slowed, name):
+    """Return how many slowed edges lead from a node to each end: a neuron, or a node without a next one. None for
+    a Delay."""
+    reached, counts = {(name, 0)}, set()
+    waiting = list(reached)
+    for node, n in waiting:
+        steps = [(target, n + (i in slowed)) for i, source, target in way if source == node]
+        if not steps:
+            counts.add(n)
+        for target, count in steps:
+            if isinstance(nodes[target], Delay):
+                counts.add(None)
+            elif isinstance(nodes[target], Neuron):
+                counts.add(count)
+            elif (target, count) not in reached:
+                reached.add((target, count))
+                waiting.append((target, count))
+    return counts
 
 
 def with_steps(nodes, edges, start, recurrent_bias):

@@ -6,6 +6,7 @@ Everything is float64. In the formulas, a = dt / tau ("euler") or 1 - exp(-dt / 
     IF       the same, and fires                                  "auto" is "x" where r is 1, else "dt_r"
     LI, LIF  V += a (v_leak - V + r x)
     CubaLI, CubaLIF    I += s (w_in x - I), s as a of tau_syn; then V += a (v_leak - V + r I)
+                       "x": I += x - s I, as norse's LIFCell has it
 
 "scaled_euler" divides V of spiking neurons by the factor in front of x, so that the input is added as
 it is; "impulse" has V = exp(-dt / tau) V + (1 - exp(-dt / tau)) v_leak + x, without r.
@@ -61,8 +62,10 @@ def _potentials(kind, values, dynamics, reading):
                 "r (or w_in) has a value that is not above 0, by which 'scaled_euler' divides; choose "
                 "integration='euler'"
             )
-    if reading.start != "zero":
-        origin = potentials["v_leak" if reading.start == "leak" else "v_reset"]
+    if reading.start == "leak":
+        origin = dynamics["v_leak"]
+    elif reading.start == "reset":  # of the file, also where spikes reset otherwise
+        origin = values.get("v_reset", np.zeros(1))
     potentials = {name: (value - origin) / unit for name, value in potentials.items()}
     if reading.reset == "soft" or reading.bits > 1:
         potentials["quantum"] = threshold / unit
@@ -85,7 +88,8 @@ def _dynamics(kind, values, reading):
     leak, share = _decay(values["tau_mem"], "tau_mem", reading)
     current_leak, current_share = _decay(values["tau_syn"], "tau_syn", reading)
     gain = _gain(share, values["tau_mem"], r, reading)
-    gain = gain * _gain(current_share, values["tau_syn"], values.get("w_in", np.ones(1)), reading)
+    if reading.cuba_input == "w_in":
+        gain = gain * _gain(current_share, values["tau_syn"], values.get("w_in", np.ones(1)), reading)
     return {"leak": leak, "input_gain": gain, "v_leak": values["v_leak"], "current_leak": current_leak}
 
 

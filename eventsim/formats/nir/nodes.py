@@ -37,7 +37,7 @@ def _linear(builder, name, group, shape):
 
 @reads_node("Affine")
 def _affine(builder, name, group, shape):
-    return Dense(_numbers(group, "weight"), _bias(group))
+    return _without_zeros(Dense(_numbers(group, "weight"), _numbers(group, "bias")))
 
 
 @reads_node("Conv1d")
@@ -64,7 +64,7 @@ def _convolution(cls, group, shape):
         weight, settings["dilation"], padding = _same_padding(cls, group, weight, settings)
     else:
         padding = 0 if text == "valid" else _pair(group, "padding")
-    return cls(weight, _bias(group), padding=padding, groups=groups, **settings)
+    return _without_zeros(cls(weight, _numbers(group, "bias"), padding=padding, groups=groups, **settings))
 
 
 @reads_node("SumPool2d")
@@ -131,20 +131,34 @@ def _scale_neurons(builder, name, scale):
 
 
 def _taken_by_source(builder, name, scale):
-    """Make a factor part of the value of a level of the one node before, and return whether that is possible."""
+    """Make a factor part of the value of a level of the one node that sends the spikes, and return whether that is
+    possible."""
     readers = [target for source, target in builder.graph.edges if source == name]
-    sources = [source for source, target in builder.graph.edges if target == name]
-    alone = len(sources) == 1 and [t for s, t in builder.graph.edges if s == sources[0]] == [name]
-    if not alone or (scale <= 0).any() or any(builder.graph.nodes[t].kind == "Output" for t in readers):
+    if (scale <= 0).any() or any(builder.graph.nodes[t].kind == "Output" for t in readers):
         return False
-    node = builder.nodes.get(sources[0])
+    node = _sender(builder, name, scale)
     if isinstance(node, Neuron):
-        node.output_quantum = scale
+        node.output_quantum = node.worth * scale
     elif isinstance(node, Input) and node.encoding != "real" and scale.ndim == 0:
         node.scale *= float(scale)
     else:
         return False
     return True
+
+
+def _sender(builder, name, scale):
+    """Return the node that sends the spikes which a Scale reads, alone: before nodes that only hand them on, and
+    before transforms that a factor may also be in front of. None where others read them, too."""
+    edges = builder.graph.edges
+    while True:
+        sources = [source for source, target in edges if target == name]
+        if len(sources) != 1 or [target for source, target in edges if source == sources[0]] != [name]:
+            return None
+        [name] = sources
+        node = builder.nodes.get(name)
+        commutes = isinstance(node, (SumPool, AvgPool, Delay)) or isinstance(node, Flatten) and scale.ndim == 0
+        if name not in builder.passing and not commutes:
+            return node
 
 
 @reads_node("Threshold")
@@ -188,7 +202,19 @@ def _neuron(builder, name, group, shape):
             values[part] = _fitted(builder, group, part, shape, part in ENDLESS[kind])
     for option in _used_by(kind, values, reading):
         builder.use(option, name)
+    if "tau_syn" in values and (_may_be_of_norse(values) or _is_given(reading, "cuba_input", name)):
+        builder.use("cuba_input", name)
     return build_neuron(kind, values, builder.scales.get(name, 1.0), reading, shape)
+
+
+def _may_be_of_norse(values):
+    """Return whether a CubaLIF may be a LIFCell of norse, which writes w_in = 1 whatever its input is worth."""
+    return bool((values.get("w_in", np.ones(1)) == 1).all())
+
+
+def _is_given(reading, option, name):
+    """Return whether an option is given, for all nodes or for this one."""
+    return reading.why[option] == "given" or name in reading.own.get(option, ())
 
 
 def same_input_gain(graph):
@@ -256,10 +282,11 @@ def _maybe_endless(group, name):
     return values.astype(np.float64)
 
 
-def _bias(group):
-    """Return a bias (C,), or None where it is zero."""
-    bias = _numbers(group, "bias")
-    return bias if bias.any() else None
+def _without_zeros(synapses):
+    """Return the synapses, without a bias where it is zero; its shape has been checked when they were made."""
+    if not synapses.bias.any():
+        synapses.bias = None
+    return synapses
 
 
 def whole_numbers(group, name):

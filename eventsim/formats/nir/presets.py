@@ -37,6 +37,10 @@ class NirOptions(Options):
         "auto", "what an IF (or I) adds in a step for an input x: dt_r, dt * r * x, as NIR has it; x, as norse "
         "and sinabs, whatever r is; r, r * x; auto, x where all its r are 1, else dt_r (default)",
         choices=("auto", "dt_r", "x", "r"))
+    cuba_input: str = _open(
+        "w_in", "what the current of a CubaLIF (or CubaLI) adds in a step for an input x: w_in, its share of "
+        "w_in * x, as NIR has it (default); x, as norse's LIFCell, whatever w_in is", choices=("w_in", "x"),
+        per_node=True)
     integration: str = _open(
         "euler", "how LI, LIF, CubaLI and CubaLIF become steps: euler; scaled_euler, with thresholds divided by "
         "what scales the input (snntorch); exponential; impulse, which decays by exp(-dt / tau) and adds "
@@ -106,7 +110,8 @@ PRESETS = {
                "bits": 8},
     "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
-LOST = {"snntorch": ("reset",), "sinabs": ("bits",)}  # what networks of a tool differ in and its files do not say
+# what networks of a tool differ in and its files do not say
+LOST = {"snntorch": ("reset",), "sinabs": ("bits",), "norse": ("cuba_input",)}
 _LOST_TEXT = {
     "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed "
              "{value}, its default; to say it, give reset (--reset zero{single}; zero is also what snnTorch's own "
@@ -114,6 +119,9 @@ _LOST_TEXT = {
     "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits "
             "{value}, and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim "
             "stats and report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
+    "cuba_input": "norse's files do not say that a LIFCell adds its input to the current undivided (w_in is 1): "
+                  "assumed cuba_input {value}, NIR's; for LIFCells give cuba_input (--cuba-input x); nor do they "
+                  "have its v_reset: where it is not 0, write it into the file",
 }
 OUTSIDE = ("readout",)  # options that no preset decides and that change an answer
 

@@ -23,11 +23,10 @@ Model's provenance, as is all that was assumed.
 """
 
 import re
-import warnings
 
 import numpy as np
 
-from eventsim.errors import EventsimWarning
+from eventsim.errors import warn
 from eventsim.formats.nir.builder import Builder
 from eventsim.formats.nir.graph import read_graph
 from eventsim.formats.nir.nodes import same_input_gain
@@ -64,9 +63,10 @@ def read(root, **given) -> Model:
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
     model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
-    for message in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel)):
+    for message in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel),
+                    _uneven(built.uneven)):
         if message:
-            warnings.warn(str(root.error(message)), EventsimWarning, stacklevel=3)
+            warn(str(root.error(message)))
     return model
 
 
@@ -91,6 +91,15 @@ def _per_channel(names):
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return (f"has one number for each channel, or for each of as many columns, in {', '.join(names[:5])}{more}: "
             "taken per channel, where NumPy takes the last axis; to say which, store the whole map, or (C, 1, 1)")
+
+
+def _uneven(names):
+    """Return in words which Delays take a step more than the file says, or ""."""
+    if not names:
+        return ""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ("has delays of no step beside longer ones, in a loop that takes no other time, in "
+            f"{', '.join(names[:5])}{more}: all of them take a step more there; to say it, give each at least one")
 
 
 def _with_dt_of_r(reading, graph):

@@ -12,15 +12,14 @@ neurons as plain ones, as snnTorch does. What the reader then has to assume is l
 graph ("eventsim.reset" and so on), where `presets` finds it and other readers do not look.
 """
 
-import warnings
 from types import SimpleNamespace
 
 import numpy as np
 
-from eventsim.errors import EventsimWarning, FormatError, ModelError, UnsupportedError
+from eventsim.errors import FormatError, ModelError, UnsupportedError, warn
 from eventsim.formats.nir.draft import Draft, unused
 from eventsim.formats.nir.ends import level_value_at_end
-from eventsim.formats.nir.loops import in_loop, with_steps
+from eventsim.formats.nir.loops import in_loop, in_time, shared_apart
 from eventsim.formats.nir.neurons import SPIKING
 from eventsim.formats.nir.presets import NirWriteOptions, OPEN, OPTIONS, STORED
 from eventsim.formats.nir.written import integrating, KINDS
@@ -54,9 +53,8 @@ def write(model, path, **given):
     with new_hdf5(path) as root:
         _write_file(root, draft)
     if model.timesteps_fixed:
-        warnings.warn(f"{path}: NIR keeps no number of steps, and the model equals what it was made from in runs "
-                      f"of {many(model.timesteps, 'step')} alone: run the file so (--timesteps {model.timesteps})",
-                      EventsimWarning, stacklevel=3)
+        warn(f"{path}: NIR keeps no number of steps, and the model equals what it was made from in runs of "
+             f"{many(model.timesteps, 'step')} alone: run the file so (--timesteps {model.timesteps})")
 
 
 def _remembered_dt(model):
@@ -211,17 +209,19 @@ def _check_end(draft):
 def _without_steps(draft, recurrent_bias):
     """Return edges from which the reader makes those of the draft, or None where there are none."""
     nodes = {
-        name: draft.model.nodes[name] if members["type"] in SPIKING
+        name: draft.model.nodes[name] if members["type"] in (*SPIKING, "Delay")
         else SimpleNamespace(bias=members.get("bias")) for name, members in draft.nodes.items()
     }
     slow = [i for i, edge in enumerate(draft.edges) if edge.delay]
     in_loops = {i for i in slow if draft.edges[i].source in in_loop(draft.edges, draft.edges[i].target)}
     quick = [e._replace(delay=e.delay - 1) if i in in_loops else e for i, e in enumerate(draft.edges)]
     try:
-        again, _ = with_steps(nodes, quick, draft.model.input, recurrent_bias)
+        again, steps, *_ = in_time(nodes, quick, draft.model.input, recurrent_bias)
     except (ModelError, UnsupportedError):
         return None
-    return quick if again == draft.edges else None
+    edges, meant = shared_apart(nodes, draft.edges)
+    same = again == edges and all(np.array_equal(steps[name], own) for name, own in meant.items())
+    return quick if same else None
 
 
 def _write_file(root, draft):
