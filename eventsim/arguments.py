@@ -50,8 +50,8 @@ def with_attributes(value, attributes, name, expected):
 
 
 def several(value, name, expected, error=DataError) -> tuple:
-    """Return the values of an iterable as a tuple: (value,) for a str or bytes, () for None. Raises `error` for what
-    is not iterable."""
+    """Return the values of an iterable as a tuple: (value,) for a str or bytes, () for None. Raises `error`
+    for what is not iterable."""
     if isinstance(value, (str, bytes)):
         return (value,)
     try:

@@ -5,7 +5,11 @@ what was found, what was expected, and the remedy. Each class is also the
 built-in exception a caller would expect, so `except ValueError` keeps working.
 """
 
+import os
+import warnings
 from contextlib import contextmanager
+
+OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep  # where frames that no warning is about come from
 
 
 class EventsimError(Exception):
@@ -16,6 +20,16 @@ class EventsimWarning(UserWarning):
     """Something that makes a result another than may be expected: what a file leaves open and was assumed,
     constants that integers round, labels that no class has, numbers of steps that the model is not meant for,
     results that depend on the batch. One line that names the file or the node, and the remedy."""
+
+
+def warn(text):
+    """Warn as EventsimWarning, of the line of the user's that has called eventsim, however deep below it."""
+    import inspect  # which commands that have nothing to say need not load
+
+    frame, level = inspect.currentframe(), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, EventsimWarning, stacklevel=level)
 
 
 class ModelError(EventsimError, ValueError):

@@ -11,6 +11,7 @@ from typing import Dict, List, Optional, Tuple, Union
 import numpy as np
 
 from eventsim.display.card import Card, MOST_ROWS, Shown, times
+from eventsim.equality import FrozenByValue
 from eventsim.kernels.arguments import Geometry, Update
 from eventsim.model.chip import Chip
 from eventsim.model.node import Node
@@ -20,8 +21,8 @@ from eventsim.text import many, NONE
 DERIVED = ("fan_out", "products", "density", "by_events")  # fields of stages and paths that say nothing new
 
 
-@dataclass(frozen=True)
-class FanOut:
+@dataclass(frozen=True, eq=False)
+class FanOut(FrozenByValue):
     """How many synapses an event of a path's source has.
 
     per_position: int64 (positions,), targets of one event (padding is none). per_word: the same,
@@ -55,8 +56,8 @@ class FanOut:
         return of_classes[:, self.classes].reshape(n_bits, self.per_word.size)
 
 
-@dataclass(frozen=True)
-class Attention:
+@dataclass(frozen=True, eq=False)
+class Attention(FrozenByValue):
     """Channel attention of one path, in float64 (see the node's docstring).
 
     node: of role "attention". scale: (in,) value of a level. weight: (out, in) of P, or None for the identity.
@@ -69,8 +70,8 @@ class Attention:
     amplitude: Optional[np.ndarray]
 
 
-@dataclass(frozen=True)
-class Synapses:
+@dataclass(frozen=True, eq=False)
+class Synapses(FrozenByValue):
     """One path: where its spikes come from, and the weights in the layout of its kernel.
 
     method: how its rows are summed: "gather", "slide", "windowed", "masked", "real", "attended", or, of pairs of
@@ -92,8 +93,8 @@ class Synapses:
     by_events: Optional["Synapses"] = None
 
 
-@dataclass(frozen=True)
-class PooledSums:
+@dataclass(frozen=True, eq=False)
+class PooledSums(FrozenByValue):
     """A path that gives the largest sums under the windows of `geometry`, a pool's, whose input map is theirs.
 
     paths: what is summed, one path after another as into a membrane. biases: (first step, F array [1 or
@@ -179,8 +180,8 @@ class Rounding:
         return {**self.constants, **later}
 
 
-@dataclass(frozen=True)
-class Stage:
+@dataclass(frozen=True, eq=False)
+class Stage(FrozenByValue):
     """What every unit of a program has.
 
     shape: (C, H, W) as held. logical_shape: as the model has it. bits: planes of one sign. max_level: the
@@ -216,7 +217,7 @@ class Stage:
         return ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InputStage(Stage):
     """Where samples enter. node: of role "input"."""
 
@@ -227,7 +228,7 @@ class InputStage(Stage):
         return self.node.encoding == "real"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordStage(Stage):
     """A word operation on spikes.
 
@@ -242,7 +243,7 @@ class WordStage(Stage):
     masks: Tuple[np.ndarray, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerStage(Stage):
     """Neurons or a readout with the paths that lead into it.
 
@@ -288,16 +289,16 @@ class LayerStage(Stage):
         return -(-self.shape[0] // self.lanes) * self.lanes
 
 
-@dataclass(frozen=True)
-class StageGroup:
+@dataclass(frozen=True, eq=False)
+class StageGroup(FrozenByValue):
     """Stages that run over all steps one after another, or, recurrent, step by step together."""
 
     stages: Tuple[Stage, ...]
     recurrent: bool
 
 
-@dataclass(frozen=True, repr=False)
-class Program(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class Program(FrozenByValue, Shown):
     """A model lowered to one precision.
 
     precision: "float32", "float64", "int8" or, under a chip, "fixed". dtype: of membranes.

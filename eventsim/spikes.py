@@ -14,6 +14,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 
 from eventsim.display.card import Card, Shown, times
+from eventsim.equality import FrozenByValue
 from eventsim.errors import DataError
 from eventsim.merging import merged
 from eventsim.text import all_digits, percent
@@ -22,8 +23,8 @@ BLOCK = 1 << 22  # cells (bytes) unpacked at once
 _ONES = np.array([bin(i).count("1") for i in range(256)], np.uint8)
 
 
-@dataclass(frozen=True, repr=False)
-class Spikes(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class Spikes(FrozenByValue, Shown):
     """Recorded spikes of one layer.
 
     planes: uint64, see above. shape: (C, H, W) of the planes. logical_shape: of the layer in the model, with as

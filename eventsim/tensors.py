@@ -10,6 +10,15 @@ import numpy as np
 
 from eventsim.errors import DataError
 
+# what NumPy cannot read of a torch tensor, and what makes a plain one of it: layouts that leave out zeros, such as
+# COO and CSR, numbers quantised to a scale, and values that are negated or conjugated only when they are read
+PLAIN = (
+    (lambda tensor: "sparse" in str(getattr(tensor, "layout", "")), lambda tensor: tensor.to_dense()),
+    (lambda tensor: getattr(tensor, "is_quantized", False), lambda tensor: tensor.dequantize()),
+    (lambda tensor: hasattr(tensor, "is_neg") and tensor.is_neg(), lambda tensor: tensor.resolve_neg()),
+    (lambda tensor: hasattr(tensor, "is_conj") and tensor.is_conj(), lambda tensor: tensor.resolve_conj()),
+)
+
 
 def is_tensor(x) -> bool:
     """Return whether x has `detach`, `cpu` and `numpy`, as a torch tensor does."""
@@ -32,10 +41,7 @@ def as_array(x) -> np.ndarray:
     if is_tensor(x):
         return _numbers(x)
     if is_loader(x):
-        batches = [part for part, _ in pairs_of(x)]
-        if not batches:
-            raise DataError("the loader has no batch")
-        return np.concatenate(batches)
+        return joined_batches(x)[0]
     if isinstance(x, (list, tuple)) and any(map(_holds_tensors, x)):
         return np.asarray([as_array(part) for part in x])
     return np.asarray(x)
@@ -57,8 +63,9 @@ def _holds_tensors(x):
 
 def _numbers(tensor):
     tensor = tensor.detach()
-    if getattr(tensor, "is_sparse", False):
-        tensor = tensor.to_dense()
+    for is_held_otherwise, plain in PLAIN:
+        if is_held_otherwise(tensor):
+            tensor = plain(tensor)
     tensor = tensor.cpu()
     try:
         return tensor.numpy()
@@ -78,6 +85,37 @@ def pairs_of(loader):
         x, y = as_array(parts[0]), as_array(parts[1]) if len(parts) == 2 else None
         refuse_steps_first(x, y, "a batch of the loader")
         yield x, y
+
+
+def joined_batches(loader):
+    """Return (x, y) of all batches of a loader, joined along axis 0; y None where the batches are x alone. Raises
+    DataError for a loader without batches, for one of whose batches only some have labels, and what `pairs_of`
+    raises."""
+    pairs = list(pairs_of(loader))
+    if not pairs:
+        raise DataError("the loader has no batch")
+    x, y = zip(*pairs)
+    labelled = [labels is not None for labels in y]
+    if any(labelled) and not all(labelled):
+        raise DataError(f"batch {labelled.index(False)} of the loader has no labels, batch {labelled.index(True)} "
+                        "has: give labels with all, (x, y), or with none")
+    try:
+        return np.concatenate(x), np.concatenate(y) if all(labelled) else None
+    except ValueError as error:
+        raise DataError(f"the batches of the loader cannot be joined ({error}); give batches of samples of one "
+                        "shape") from None
+
+
+def refuse_beside_loader(x, **given) -> None:
+    """Raise DataError where x is a loader and one of `given`, by name something of each sample, is not None: a
+    loader may give its samples in any order, and they would belong to others."""
+    if not is_loader(x):
+        return
+    for name, values in given.items():
+        if values is not None:
+            reason = ("whose samples may come in any order; give x as an array" if name == "lengths" else
+                      "whose batches have the labels; give one of them")
+            raise DataError(f"{name} is given, but x is a loader, {reason}")
 
 
 def refuse_steps_first(x, y, what) -> None:

@@ -20,7 +20,7 @@ from support.sources import (
 # From the ground up: a package (or a single file) imports only what stands before it.
 FLOORS = (
     "eventsim",  # the public names, imported when first used
-    "errors", "arguments", "registry", "text", "tensors", "display", "later", "merging", "spikes", "kernels",
+    "errors", "equality", "arguments", "registry", "text", "tensors", "display", "later", "merging", "spikes", "kernels",
     "storage", "model",
     "inputs", "formats", "conversion",
     "program", "lowering", "statistics", "engine", "costs", "runs", "plots", "report", "comparison",

@@ -66,7 +66,9 @@ def test_loaders_and_tensors_are_taken_wherever_arrays_are(wrap, tmp_path, expec
     for x in (wrap(X), loader, Loader(X, wrap=wrap), [wrap(sample) for sample in X]):
         np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), expected.levels("n"))
         np.testing.assert_array_equal(SIMULATOR.predict(x), expected.predictions)
-        assert eventsim.compare(SIMULATOR, SIMULATOR, x, wrap(Y)).accuracy == (right, right)
+        labels = None if is_loader(x) else wrap(Y)
+        accuracy = (None, None) if is_loader(x) and len(x.columns) == 1 else (right, right)
+        assert eventsim.compare(SIMULATOR, SIMULATOR, x, labels).accuracy == accuracy
     assert SIMULATOR.score(loader) == SIMULATOR.score(wrap(X), wrap(Y)) == right
     assert [len(part.output) for part in SIMULATOR.iterate(loader)] == [3, 3, 3, 1]
     summaries = [eventsim.evaluate(SIMULATOR, data, out=tmp_path / "run.h5")
@@ -109,6 +111,35 @@ def test_loaders_that_do_not_fit():
         SIMULATOR.run(type("Dicts", (Loader,), {"__iter__": lambda self: iter([{"x": X}])})(X))
 
 
+def test_nothing_of_each_sample_stands_beside_a_loader():
+    """Which may shuffle, so that it would be that of others."""
+    loader, own = Loader(X, Y), np.full(10, 2)
+    labels = "is given, but x is a loader, whose batches have the labels; give one of them"
+    lengths = "lengths is given, but x is a loader, whose samples may come in any order; give x as an array"
+    for ask, message in (
+            (lambda: SIMULATOR.score(loader, Y), f"y {labels}"),
+            (lambda: eventsim.compare(SIMULATOR, SIMULATOR, loader, Y), f"labels {labels}"),
+            (lambda: eventsim.evaluate(SIMULATOR, (loader, Y)), f"y {labels}"),
+            (lambda: eventsim.evaluate(SIMULATOR, (loader, Y, own)), f"y {labels}"),
+            (lambda: eventsim.evaluate(SIMULATOR, (loader, None, own)), lengths),
+            (lambda: eventsim.compare(SIMULATOR, SIMULATOR, loader, lengths=own), lengths),
+            (lambda: SIMULATOR.run(loader, lengths=own), lengths),
+            (lambda: list(SIMULATOR.iterate([(loader, None, own)])), lengths)):
+        with pytest.raises(DataError, match=f"^{message}$"):
+            ask()
+    assert eventsim.evaluate(SIMULATOR, (loader, None)).accuracy == SIMULATOR.score(X, Y)
+
+
+def test_batches_of_a_loader_that_do_not_join():
+    some = type("Some", (Loader,), {"__iter__": lambda self: iter([(X[:3], Y[:3]), X[3:]])})(X)
+    with pytest.raises(DataError, match=r"batch 1 of the loader has no labels, batch 0 has: give labels with all"):
+        eventsim.compare(SIMULATOR, SIMULATOR, some)
+    uneven = type("Uneven", (Loader,), {"__iter__": lambda self: iter([X[:3], X[3:, :1]])})(X)
+    for ask in (SIMULATOR.run, lambda x: eventsim.compare(SIMULATOR, SIMULATOR, x)):
+        with pytest.raises(DataError, match="the batches of the loader cannot be joined"):
+            ask(uneven)
+
+
 class InBatches:
     """A loader whose batches are chosen by hand, as by a batch_sampler; its sampler says ten samples."""
 
@@ -149,7 +180,15 @@ def test_tensors_of_torch(expected):
     for x in (tensor, tensor.detach().bfloat16(), tensor.detach().to_sparse(), tensor.detach().half()):
         assert is_tensor(x)
         np.testing.assert_array_equal(SIMULATOR.run(x).levels("n"), expected.levels("n"))
+    flat = tensor.detach().reshape(20, 4)
+    for x in (flat.to_sparse_csr(), flat.to_sparse_csc(), torch._neg_view(-flat), flat.to_sparse(),
+              torch.quantize_per_tensor(flat, 1.0, 0, torch.quint8)):
+        np.testing.assert_array_equal(as_array(x), X.reshape(20, 4))
+    with pytest.raises(DataError, match="expected"):  # no real numbers
+        SIMULATOR.run(tensor.detach().to(torch.complex64).conj())
     data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+    shuffled = DataLoader(data, 4, shuffle=True)
+    assert eventsim.compare(SIMULATOR, SIMULATOR, shuffled).accuracy == ((expected.predictions == Y).mean(),) * 2
     right = expected.predictions == Y
     assert SIMULATOR.score(DataLoader(data, 4, shuffle=True)) == right.mean()
     assert eventsim.evaluate(SIMULATOR, DataLoader(data, 4, drop_last=True)).accuracy == right[:8].mean()

@@ -52,6 +52,7 @@ def _command(arguments):
     from eventsim.errors import RunError
 
     parsed = parser().parse_args(arguments)
+    parsed.words = sys.argv[1:] if arguments is None else list(arguments)
     name = getattr(parsed, "model", parsed.command)  # diff has two models
     try:
         return parsed.run(parsed)

@@ -258,7 +258,7 @@ def loaded(path, options, note=tell):
         try:
             return formats.load(path, **options)
         except FormatError as error:
-            if _is_of_another_kind(path):
+            if "from_torch" not in str(error) and _is_of_another_kind(path):
                 raise FormatError(f"{error}; model files are native (.h5), NIR (.nir) or lava-dl (.net)") from None
             raise
 

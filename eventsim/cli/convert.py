@@ -42,6 +42,8 @@ def run_convert(arguments):
     from eventsim.storage import writing
 
     writing.spare(arguments.out, arguments.model)
+    if arguments.out == "-":
+        writing.check_suffix(arguments.out, "a model", ".h5", ".nir")
     screen = Screen(arguments)
     model = load_model(arguments.model, arguments, screen.note)
     with warnings_by(screen.note):

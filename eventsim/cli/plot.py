@@ -23,7 +23,7 @@ def add_parser(commands):
     plot.set_defaults(run=run_plot, refuse=plot.error)
     group = plot.add_argument_group("what is drawn")
     add_run(group)
-    group.add_argument("kind", metavar="KIND", help="what to draw; list: name all kinds")
+    group.add_argument("kind", metavar="KIND", nargs="?", help="what to draw; list: name all kinds")
     group.add_argument("--sample", type=natural, metavar="N", help="sample, where one is drawn; default 0")
     group.add_argument("--neuron", type=natural, action="append", default=[], metavar="N",
                        help="neuron, where single ones are drawn; repeat for more")
@@ -42,6 +42,9 @@ def run_plot(arguments):
     from eventsim.storage import writing
 
     kinds = list(plots.KINDS)
+    if arguments.kind is None:
+        arguments.refuse(f"RUN is missing: eventsim plot RUN {arguments.model}" if arguments.model in kinds else
+                         f"KIND is missing: there are {', '.join(kinds)}")
     if arguments.kind == "list":
         print(json_text({"kinds": kinds}) if arguments.json else "\n".join(kinds))
         return 0

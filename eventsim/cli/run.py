@@ -1,6 +1,7 @@
 """The command `run`: a data set through a model, a batch at a time, in bounded memory."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from eventsim.cli.arguments import (
@@ -64,6 +65,9 @@ def _recorded(text):
     if not text:
         raise argparse.ArgumentTypeError(EMPTY)
     kind = text.partition(":")[0]
+    if "," in text and ":" not in text:
+        raise argparse.ArgumentTypeError(f"is {text!r}, expected one of them: give "
+                                         f"{' '.join(f'--record {each.strip()}' for each in text.split(','))}")
     if kind not in (*RECORDED, *GATHERED):
         raise argparse.ArgumentTypeError(f"is {text!r}, expected any of {', '.join(RECORDED)}, or WHAT:NODE"
                                          f"{meant(kind, RECORDED)}")
@@ -100,7 +104,7 @@ def run_run(arguments):
             simulator, dataset, progress=lambda done, total: move(done), out=arguments.out,
             record=arguments.record, limit=arguments.limit, timesteps=arguments.timesteps, audit=arguments.audit,
             conventions=arguments.conventions, energy=energy, detailed=arguments.detailed, model=arguments.model,
-            data=arguments.data,
+            data=arguments.data, command=shlex.join(["eventsim", *arguments.words]),
         )
     say_notes(dataset, arguments.data, screen)
     _note_saturation(model, summary, screen)

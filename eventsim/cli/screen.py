@@ -7,6 +7,7 @@ import warnings
 from contextlib import contextmanager
 
 from eventsim.errors import EventsimWarning
+from eventsim.text import many
 
 COLOURS = {"red": "31", "green": "32", "yellow": "33"}
 SEVERITIES = {"fault:": "red", "warning:": "yellow"}  # of findings
@@ -136,7 +137,7 @@ class Screen:
         with self.bar(None, "kernels", COMPILING + ONCE * kept) as move, watched(move) as progress:
             yield
         if self.verbose and progress.compiled:
-            print(f"eventsim: compiled {progress.compiled} kernels{', kept for later runs' * kept}: "
+            print(f"eventsim: compiled {many(progress.compiled, 'kernel')}{', kept for later runs' * kept}: "
                   f"{progress.seconds:.1f} s", file=sys.stderr)
 
     def _tqdm(self):

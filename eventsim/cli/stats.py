@@ -81,6 +81,9 @@ def _check_tables(arguments):
     from eventsim.report.tables import TABLES, tables_by_layer
 
     for name in arguments.table:
+        if "," in name:
+            repeated = " ".join(f"--table {each.strip()}" for each in name.split(","))
+            arguments.refuse(f"--table takes one name at a time: give {repeated}")
         if name not in TABLES:
             arguments.refuse(f"{name!r} is no table{meant(name, TABLES) or ': there are ' + ', '.join(TABLES)}")
         if arguments.layer and not TABLES[name].by_layer:
@@ -94,8 +97,20 @@ def _check_paths(arguments):
 
     writing.spare(arguments.npz, arguments.model)
     writing.check_suffix(arguments.npz, "an archive of arrays", ".npz")
+    _check_folder(arguments.csv)
     for name in () if arguments.csv is None else (*TABLES, "columns"):
         writing.spare(arguments.csv / f"{name}.csv", arguments.model)
+
+
+def _check_folder(path):
+    """Raise DataError where --csv names a file, by its suffix or since there is one."""
+    if path is None:
+        return
+    if path.exists() and not path.is_dir():
+        raise DataError(f"{path}: is a file, expected a folder, into which --csv writes a file for each table")
+    if path.suffix.lower() in (".csv", ".tsv", ".txt") and not path.is_dir():
+        raise DataError(f"{path}: --csv names a folder, into which a file goes for each table: give "
+                        f"{path.with_suffix('')}, or --table NAME --csv {path.with_suffix('')} for one of them")
 
 
 def _names(arguments):

@@ -51,6 +51,8 @@ def add_parser(commands):
     add_memory_limit(group)
     group = output_group(stream)
     group.add_argument("--json", action="store_true", help="a JSON object for each window, and for the summary")
+    group.add_argument("-q", "--quiet", action="store_true", help="no bars")
+    group.add_argument("-v", "--verbose", action="store_true", help="say what is done, and how long it takes")
     add_help(group)
     add_data_options(stream, group, RECORDING_FLAGS)
     add_options(stream, group)
@@ -92,7 +94,7 @@ def _opened(arguments, screen):
     simulator = simulator_of(model, arguments, note=screen.note)
     options = DataOptions(**data_options(arguments))
     source = prepared(event_stream(arguments.source, options), options)
-    with warnings_by(screen.note):
+    with screen.doing("made it ready to stream"), screen.compiling(), warnings_by(screen.note):
         return simulator.stream(
             source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
             smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime,

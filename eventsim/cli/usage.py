@@ -23,6 +23,7 @@ NEEDLESS = {  # options that users of other tools look for -> why there is none
     ("--batch", "--batch-size"): "batches are chosen by size; results do not depend on them",
     ("--seed",): "nothing in a run is random",
 }
+POSITIONAL = ("MODEL", "DATA", "RUN", "SOURCE", "INPUT", "DATASET", "NETWORK")  # of which people make options
 CLOSE, CLOSE_OF_SHORT = 0.7, 0.65  # of difflib's likeness, from 0 to 1: what is less like a word was not meant
 SHORT = 4  # letters
 OF_NAMES = r"the following arguments are required|unrecognized arguments|.*: ignored explicit argument"
@@ -95,6 +96,8 @@ def _unknown(word, flags, commands_with):
     for known, reason in NEEDLESS.items():
         if flag in known:
             return f"there is no option {flag}: {reason}"
+    if flag.strip("-").upper() in POSITIONAL:
+        return f"there is no option {flag}: the file is given without one, as in eventsim run MODEL DATA"
     having = [] if OTHER_WORDS.get(flag) in flags else commands_with(flag)
     if having:
         return f"there is no option {flag}, which is an option of eventsim {_listed(having)}"

@@ -9,9 +9,12 @@ from eventsim.cli.arguments import (
 from eventsim.cli.screen import Screen, width
 from eventsim.errors import naming, RunError
 from eventsim.storage.json_fields import json_text
-from eventsim.text import wrapped
+from eventsim.text import many, wrapped
 
 UNKEPT = "compiled kernels cannot be kept"  # how `kernels.compiling` begins to say so
+# what `run --out` records of all samples, and of some, and what --record adds; `run` alone comes by itself
+RECORDS = (("statistics", "outputs"), ("intervals", "membranes"),
+           ("spikes", "currents", "potentials", "residuals"))
 WARMED = ("float32", "int8")  # precisions, unless one is named or the model brings a chip
 
 
@@ -19,9 +22,10 @@ def add_parser(commands):
     """Add `warmup` to the subparsers."""
     warmup = commands.add_parser(
         "warmup", usage="eventsim warmup [options] [MODEL]", help="compile kernels now, before the first run",
-        description="Compile the kernels that a model needs in `run`, with and without --out, and keep them for "
-                    "this machine; without MODEL those of common networks: images and spikes through "
-                    "convolutions, pools and dense layers, in float32 and int8.",
+        description="Compile the kernels that a model needs in `run`, with and without --out, for any number of "
+                    "steps, in `stream` and in `bench`, and keep them for this machine; without MODEL those of "
+                    "common networks: images and spikes through convolutions, pools and dense layers, in float32 "
+                    "and int8.",
         examples=("eventsim warmup", "eventsim warmup net.h5 --precision int8"),
     )
     warmup.set_defaults(run=run_warmup)
@@ -47,7 +51,7 @@ def run_warmup(arguments):
     if unkept:
         raise RunError(unkept[0])
     if not arguments.json:
-        text = (f"compiled {compiled} kernels in {seconds:.1f} s; they are kept for this machine"
+        text = (f"compiled {many(compiled, 'kernel')} in {seconds:.1f} s, kept for this machine"
                 if compiled else "all kernels were there: nothing to compile")
         print(wrapped(text, width()))
     return 0
@@ -73,9 +77,9 @@ def _gathering(unkept):
 def _compile(arguments, screen, unkept):
     """Compile what a model needs, or common networks; none where it would not be kept. Returns how many kernels
     were compiled, and in how many seconds."""
+    from eventsim.engine.benchmark import additions_per_second
     from eventsim.kernels.compiling import base_of_kernels, watched
     from eventsim.model.common import common_networks
-    from eventsim.statistics.result import KINDS
 
     models = [load_model(arguments.model, arguments, screen.note)] if arguments.model else common_networks()
     with screen.compiling(), watched(lambda done, total: None) as progress:
@@ -84,7 +88,9 @@ def _compile(arguments, screen, unkept):
                 name = arguments.model or "a common network"
                 simulator = simulator_of(model, arguments, name, screen.note, precision=precision)
                 with naming(name):
-                    simulator.compile(KINDS)
+                    for record in RECORDS:
+                        simulator.compile(record)
+                    additions_per_second(simulator.program.dtype)  # what `bench` compares with
     if base_of_kernels() is None and not unkept:  # it was said before this command began
         unkept.append(f"{UNKEPT}: set EVENTSIM_CACHE_DIR to a folder that can be written, and by you alone")
     return progress.compiled, progress.seconds

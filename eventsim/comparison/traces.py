@@ -220,6 +220,7 @@ class Trace:
     def check_form(self, n_samples, n_steps):
         """Raise DataError where the arrays seem to be no (N, T, ...) of data of so many samples and steps: where N
         and T are exchanged or one axis, or where there is one value for each sample."""
+        n_samples, n_steps = integer(n_samples, "n_samples", 1), integer(n_steps, "n_steps", 1)
         first = self._first
         if first is None or first.n_steps == n_steps:
             return

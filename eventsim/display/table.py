@@ -19,6 +19,7 @@ import numpy as np
 
 from eventsim.arguments import index_of, mapping, names_of, shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.equality import ByValue
 from eventsim.errors import DataError, missing
 from eventsim.text import (
     aligned_table, all_digits, did_you_mean, joule, many, NONE, percent, printable, quantity, visible,
@@ -28,8 +29,8 @@ FORMULAS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # how formulas begin, in ASCII
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 
 
-@dataclass(repr=False)
-class Table(Shown):
+@dataclass(repr=False, eq=False)
+class Table(ByValue, Shown):
     """columns: name -> values, all of one length: an array, or a list of strings or None. units: name
     -> unit, "" for none. title: one line. Numbers that are undefined are nan. Raises DataError for others."""
 
@@ -116,13 +117,15 @@ class Table(Shown):
                     [name.replace("_", " ") for name in names], self._written(MOST_ROWS), len(self))
 
     def to_pandas(self):
-        """Return a `pandas.DataFrame`: NaN, or None in text, where something is undefined; units and title in its
+        """Return a `pandas.DataFrame`: NaN where something is undefined, None in text, and NA in columns of bool
+        and of whole numbers, which are of pandas' types "boolean" and "Int64" there; units and title in its
         `attrs`. Raises MissingPackageError without pandas."""
         try:
             import pandas
         except ImportError:
             raise missing("to_pandas", "pandas") from None
-        frame = pandas.DataFrame({name: _series(values) for name, values in self.columns.items()})
+        frame = pandas.DataFrame({name: _of_pandas(pandas, _series(values))
+                                  for name, values in self.columns.items()})
         frame.attrs.update(title=self.title, units={name: self.units.get(name, "") for name in self.columns})
         return frame
 
@@ -136,13 +139,25 @@ class Table(Shown):
         return made(requested_schema)
 
 
+def _of_pandas(pandas, values):
+    """Return a column (see `_series`) as pandas keeps it without loss, whose guesses take what is undefined for a
+    float, and no text for integers."""
+    if isinstance(values, np.ndarray):
+        return values
+    kind = _kind(values)
+    if kind is str:
+        return values if len(values) else pandas.Series(values, dtype=str)
+    return pandas.array(values, dtype="boolean" if kind is bool else "Int64")
+
+
 def _by_pyarrow(columns, units):
     """Return the function that gives the stream, or None without pyarrow."""
     try:
         import pyarrow
     except ImportError:
         return None
-    arrays = [pyarrow.array(values, from_pandas=True) for values in columns.values()]
+    arrays = [pyarrow.array(values, from_pandas=True, type=None if len(values) or isinstance(values, np.ndarray)
+                            else pyarrow.string()) for values in columns.values()]
     fields = [pyarrow.field(name, array.type, metadata={"unit": units[name]} if units.get(name) else None)
               for name, array in zip(columns, arrays)]
     return pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields)).__arrow_c_stream__
@@ -154,15 +169,20 @@ def _by_polars(columns):
         import polars
     except ImportError:
         return None
-    series = [polars.Series(name, values, nan_to_null=isinstance(values, np.ndarray))
+    series = [polars.Series(name, values, nan_to_null=isinstance(values, np.ndarray),
+                            dtype=None if len(values) or isinstance(values, np.ndarray) else polars.String)
               for name, values in columns.items()]
     return polars.DataFrame(series).__arrow_c_stream__
 
 
 def _series(values):
-    """Return a column as other libraries take it: an array, or a list with None where something is undefined."""
+    """Return a column as other libraries take it: an array, or a list of text, bool or whole numbers with None
+    where something is undefined."""
     if isinstance(values, np.ndarray) and values.dtype.kind != "U":
         return values
+    kind = None if isinstance(values, np.ndarray) else _kind(values)
+    if kind in (bool, int) and _lacks_some(values) and _integers(values) is np.int64:
+        return [None if v is None else kind(v) for v in values]
     array = _array(values)
     return array if array.dtype.kind in "biuf" else [None if v is None else str(v) for v in values]
 
@@ -174,14 +194,42 @@ def _plain(values):
 
 
 def _array(values):
+    """Return a column of a structured array."""
     if isinstance(values, np.ndarray):
         return values
-    if all(isinstance(v, (bool, np.bool_)) for v in values) and values:
+    kind = _kind(values)
+    if kind is bool and not _lacks_some(values):
         return np.array(values, bool)
-    if all(v is None or isinstance(v, (int, float, np.number)) for v in values):
-        integers = all(isinstance(v, (int, np.integer)) for v in values)
-        return np.array([math.nan if v is None else v for v in values], np.int64 if integers else np.float64)
-    return np.array(["" if v is None else str(v) for v in values], str)
+    if kind is str:
+        return np.array(["" if v is None else str(v) for v in values], str)
+    dtype = np.float64 if kind is float or _lacks_some(values) else _integers(values)
+    return np.array([math.nan if v is None else v for v in values], dtype)
+
+
+def _kind(values):
+    """Return what a list of Python values holds beside None: bool, int, float or str; str of an empty one, since
+    columns of numbers are arrays, and float where all are None."""
+    there = [v for v in values if v is not None]
+    if not there:
+        return float if len(values) else str
+    for kind, classes in ((bool, (bool, np.bool_)), (int, (int, np.integer)), (float, (int, float, np.number))):
+        if all(isinstance(v, classes) for v in there):
+            return kind
+    return str
+
+
+def _lacks_some(values):
+    return any(v is None for v in values)
+
+
+def _integers(values):
+    """Return the type that holds the whole numbers that are there: int64, uint64 where it has to be, float64
+    beyond."""
+    there = [int(v) for v in values if v is not None]
+    low, high = min(there), max(there)
+    if low >= -(1 << 63) and high < 1 << 63:
+        return np.int64
+    return np.uint64 if 0 <= low and high < 1 << 64 else np.float64
 
 
 def _cell(text):

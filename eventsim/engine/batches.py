@@ -1,7 +1,6 @@
 """Batches: samples as users have them (an array, a loader, any iterable), a Recording for each batch, in bounded
 memory; and what is asked of all of them together."""
 
-import warnings
 from typing import Iterator, Optional, Tuple
 
 import numpy as np
@@ -12,11 +11,11 @@ from eventsim.engine.executing import Executor
 from eventsim.engine.recorder import record_names
 from eventsim.engine.recording import Recording
 from eventsim.engine.state import OF_ITERATE
-from eventsim.errors import DataError, EventsimWarning
+from eventsim.errors import DataError
 from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
-from eventsim.statistics.decisions import n_unknown, one_label_each, unknown_text
-from eventsim.tensors import is_loader, pairs_of, refuse_steps_first
+from eventsim.statistics.decisions import class_numbers, warn_of_unknown
+from eventsim.tensors import is_loader, pairs_of, refuse_beside_loader, refuse_steps_first
 
 NO_SAMPLES = "x is a loader that has no sample: give some"
 
@@ -31,18 +30,17 @@ def predictions_of(executor: Executor, x, timesteps, progress) -> np.ndarray:
 
 def score_of(executor: Executor, x, y, timesteps, progress) -> float:
     """Score predictions against labels, as `Simulator.score`."""
-    n, n_right, unknown = 0, 0, 0
+    predictions, known = [], []
     for recording, labels in _labelled(executor, x, y, timesteps, progress):
         if labels is None:
             raise DataError("there are no labels: give y, or a loader of (x, y)")
-        n, n_right = n + len(labels), n_right + round(recording.accuracy(labels) * len(labels))
-        n_classes = recording.output.shape[1]
-        unknown += n_unknown(labels, n_classes)
-    if not n:
+        predictions.append(recording.predictions)
+        known.append(class_numbers(labels, len(recording.output)))
+    if not known:
         raise DataError(NO_SAMPLES)
-    if unknown:
-        warnings.warn(unknown_text(unknown, n, n_classes), EventsimWarning, stacklevel=3)
-    return n_right / n
+    labels = np.concatenate(known)
+    warn_of_unknown(labels, recording.output.shape[1])
+    return float((np.concatenate(predictions) == labels).mean())
 
 
 def recordings_of(executor: Executor, batches, timesteps, record) -> Iterator[Recording]:
@@ -85,9 +83,8 @@ def _labelled(executor, x, y, timesteps, progress):
 
 def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
     """Return an iterator of (batch of x, its labels or None), and how many samples there are, None of a loader."""
+    refuse_beside_loader(x, y=y)
     if is_loader(x):
-        if y is not None:
-            raise DataError("y is given, but x is a loader, whose batches have the labels; give one of them")
         return pairs_of(x), None
     x, shape = array_of(x), model.shapes[model.input]
     if timesteps is not None:
@@ -97,6 +94,6 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
     check_shape_of_samples(x, shape, timesteps)
     n = len(x)
     refuse_steps_first(x, y, "the pair (x, y)")
-    y = None if y is None else one_label_each(y, n)
+    y = None if y is None else class_numbers(y, n)
     size = batch_size(np.prod(shape), *BATCH)
     return ((x[i : i + size], None if y is None else y[i : i + size]) for i in range(0, n, size)), n

@@ -3,9 +3,8 @@
 import math
 import threading
 import time
-import warnings
 from functools import cached_property
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -24,11 +23,13 @@ from eventsim.engine.schedules import Begun, Schedule, Schedules
 from eventsim.engine.state import State
 from eventsim.engine.threads import Threads
 from eventsim.engine.timing import Clock, TimedStep
-from eventsim.errors import DataError, EventsimWarning
+from eventsim.engine.warming import Kind, kinds_of_chunks
+from eventsim.errors import DataError, warn
 from eventsim.inputs.levels import array_of, check_steps_said, checked_levels, is_still, to_levels
 from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
 from eventsim.program import Program
+from eventsim.tensors import refuse_beside_loader
 
 MOST_WANTS, MOST_KNOWN = 32, 256  # sets of what was recorded, and of runs that are alike, that are kept
 LEVELS = np.dtype(np.uint8), np.dtype(np.int32)  # types of levels that kernels read
@@ -140,7 +141,7 @@ class Executor:
         doubt = self.model.doubt_of_steps(steps)
         if doubt and not self._doubted and (begun.fresh or steps >= self.model.timesteps):
             self._doubted = True
-            warnings.warn(doubt, EventsimWarning, stacklevel=5)
+            warn(doubt)
 
     def _warn_of_steps(self, steps):
         """Warn, once, of constants that integers make other numbers in a run of so many steps, though not in the
@@ -148,7 +149,7 @@ class Executor:
         if steps >= self._other_from:
             self._other_from = math.inf
             changes = {layer: rounding.changed_in(steps) for layer, rounding in self.program.rounding.items()}
-            warn_of_changes(self.program, changes, f" in a run of {steps} steps", stacklevel=5)
+            warn_of_changes(self.program, changes, f" in a run of {steps} steps")
 
     def _learn(self, key, record, begun: Begun, levels, clock: Clock):
         """Keep what runs with this key share, if they have one. levels: of the first of them."""
@@ -215,6 +216,32 @@ class Executor:
         begun = Begun(done, steps, False, False, True, levels.dtype == np.uint8)
         return self._run(levels, record, begun, Clock(TIMING in record), lambda start, stop: state)
 
+    def compile(self, record: Tuple[str, ...], kinds: Iterable[Kind]) -> None:
+        """Compile, or load from the cache, the kernels of runs of some kinds, by running a blank sample of each.
+        Raises DataError for names in `record` that are none."""
+        check_processor(self.program.dtype)
+        wanted, ran = self._wanted(record), set()
+        for begun, dtype, chunk in kinds:
+            schedules = self._schedules if chunk is None else Schedules(self.program, self._sizes, chunk, None)
+            schedule = schedules.of(wanted, begun)
+            schedule = schedule._replace(chunks=kinds_of_chunks(schedule.chunks))
+            if (tuple(schedule.chunks), dtype) not in ran:
+                ran.add((tuple(schedule.chunks), dtype))
+                self._run_blank(record, begun, dtype, schedule)
+
+    def _run_blank(self, record, begun: Begun, dtype, schedule: Schedule):
+        """Run a blank sample by a schedule. begun: how a run of which it is an extract begins."""
+        steps = sum(setting.steps for setting in schedule.chunks)
+        blank = np.zeros((1, 1 if begun.still else steps, *self._input.shape), dtype)
+        recorder = Recorder(self._wanted(record), steps)
+        piece = _Piece(_flatten_positions(blank), 0, State(), Clock())
+        self._run_piece(piece, schedule, recorder, begun.keep_state)
+        recorder.statistics()
+        alone = begun.fresh and len(schedule.chunks) == 1
+        known = self._known_of(record, begun._replace(steps=steps), blank) if alone else None
+        if known is not None:
+            self.runner.prepare(known.alike, blank, Clock())
+
     def _run(self, levels, record, begun: Begun, clock, state_of: Callable[[int, int], State]) -> Recording:
         """Run levels (n, steps or 1, *shape). state_of: the State of some samples before."""
         levels, wanted = _flatten_positions(levels), self._wanted(record)
@@ -242,6 +269,7 @@ class Executor:
 
     def run_lengths(self, x, lengths, timesteps=None, record=()) -> Recording:
         """Run samples of their own lengths, as `Simulator.run`."""
+        refuse_beside_loader(x, lengths=lengths)
         began = time.perf_counter()
         if timesteps is not None:
             raise DataError("timesteps are those of all samples; give timesteps or lengths, not both")

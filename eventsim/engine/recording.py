@@ -27,14 +27,15 @@ import numpy as np
 from eventsim.arguments import shown
 from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.engine.context import RunContext
-from eventsim.engine.recorded_node import RecordedNode
+from eventsim.engine.recorded_node import NodeSource, RecordedNode
 from eventsim.engine.state import NoState, State
 from eventsim.engine.timing import Timing
+from eventsim.equality import ByValue
 from eventsim.errors import RunError
 from eventsim.merging import merged
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import Counts
-from eventsim.statistics.decisions import one_label_each
+from eventsim.statistics.decisions import class_numbers, warn_of_unknown
 from eventsim.statistics.ranges import LayerAudit
 from eventsim.statistics.result import Statistics
 from eventsim.text import listed, many, NONE, number, quantity
@@ -42,9 +43,10 @@ from eventsim.text import listed, many, NONE, number, quantity
 TRACES = ("currents", "potentials", "residuals")
 
 
-@dataclass(repr=False)
-class Recording(Shown):
-    """The result of `Simulator.run` for N samples and T steps; `recording["name"]` is one node of it.
+@dataclass(repr=False, eq=False)
+class Recording(ByValue, Shown):
+    """The result of `Simulator.run` for N samples and T steps; `recording["name"]` is one node of it. Two are
+    equal where all but the seconds is.
 
     precision, timesteps, seconds (spent simulating). counts: always there, see `statistics.counts`.
     output: (N, classes), the answer after the last step: float32 or float64 as the run computes,
@@ -82,11 +84,11 @@ class Recording(Shown):
     traces: Dict[str, Dict[str, np.ndarray]] = merged("concatenate", default_factory=dict)
     answers: Optional[np.ndarray] = merged("concatenate", default=None)
     state: Union[State, NoState, None] = merged(samples="merge", steps="last", default=None)
-    seconds: float = merged("sum", default=0.0)
+    seconds: float = merged("sum", default=0.0, compare=False)
     steps_per_unit: Dict[str, np.ndarray] = merged("same", default_factory=dict)
     audit: Optional[Dict[str, LayerAudit]] = merged("merge", lacking="none", default=None)
     statistics: Optional[Statistics] = merged("merge", default=None)
-    timing: Optional[Timing] = merged("merge", lacking="other", default=None)
+    timing: Optional[Timing] = merged("merge", lacking="other", default=None, compare=False)
     context: Optional[RunContext] = merged("same", default=None)
     lengths: Optional[np.ndarray] = merged(samples="concatenate", steps="last", default=None)
 
@@ -125,8 +127,10 @@ class Recording(Shown):
 
     def accuracy(self, labels) -> float:
         """The share of the samples whose prediction equals the label. labels: whole numbers (N,). Raises DataError
-        for others."""
-        return float((self.predictions == one_label_each(labels, len(self.predictions))).mean())
+        for others, and warns of those that are no class."""
+        labels = class_numbers(labels, len(self.predictions))
+        warn_of_unknown(labels, self.output.shape[1])
+        return float((self.predictions == labels).mean())
 
     @property
     def nodes(self) -> Tuple[str, ...]:
@@ -140,9 +144,13 @@ class Recording(Shown):
         """Return what was recorded of one node. Raises RunError, naming those that there are, for others."""
         if name not in self:
             raise RunError(f"nothing of {shown(name)} in this recording; there are: {listed(self.nodes)}")
-        trains = {} if self.statistics is None else self.statistics.trains
-        return RecordedNode(name, partial(self._recorded, self.spikes, name, "spikes"), partial(self._trace, name),
-                            self.counts.layers.get(name, {}), trains.get(name))
+        nodes = {} if self.context is None else self.context.model.nodes
+        kinds = [kind for kind in TRACES if name in self.traces.get(kind, {})]
+        return RecordedNode(name, NodeSource(
+            partial(self._spikes_of, name), partial(self._trace, name), partial(self._statistics_of, name),
+            self.counts.layers.get(name, {}), ("spikes",) * (name in self.spikes) + tuple(kinds),
+            len(self.output), self.timesteps, self.counts.neurons.get(name),
+            silent=name in nodes and nodes[name].role == "readout"))
 
     def __contains__(self, name):
         return isinstance(name, str) and name in self.nodes
@@ -169,6 +177,13 @@ class Recording(Shown):
                     f"{self.precision})", facts,
                     ("layer", "neurons", "firing rate", "events", "synops", "additions", "MACs"), rows,
                     len(layers), note='counts are per sample; recording["name"] is one node')
+
+    def _spikes_of(self, name, first, stop):
+        spikes = self._recorded(self.spikes, name, "spikes")
+        return spikes if (first, stop) == (0, None) else spikes.of_samples(slice(first, stop))
+
+    def _statistics_of(self, name):
+        return None if self.statistics is None else self.statistics.trains.get(name)
 
     def _trace(self, name, kind):
         return self._recorded(self.traces.get(kind, {}), name, kind)

@@ -1,15 +1,13 @@
 """What is said of constants that integers make other numbers."""
 
-import warnings
-
-from eventsim.errors import EventsimWarning
+from eventsim.errors import warn
 from eventsim.program import Program
 from eventsim.text import many, printable
 
 MOST_SAID = 5  # constants that a warning names
 
 
-def warn_of_changes(program: Program, changes, where="", stacklevel=2) -> None:
+def warn_of_changes(program: Program, changes, where="") -> None:
     """Warn of constants that integers make other numbers, if there are any: what runs is another network then.
 
     changes: layer -> name -> ConstantChange. where: in which runs, as a part of the sentence.
@@ -19,5 +17,5 @@ def warn_of_changes(program: Program, changes, where="", stacklevel=2) -> None:
     if texts:
         more = f" and {many(len(texts) - MOST_SAID, 'more constant')}" if len(texts) > MOST_SAID else ""
         arithmetic = program.precision if program.chip is None else f"chip {program.chip.name!r}"
-        warnings.warn(f"{arithmetic} rounds {', '.join(texts[:MOST_SAID])}{more}, which makes it another network"
-                      f"{where}; run in float32, or rescale the layer", EventsimWarning, stacklevel=stacklevel + 1)
+        warn(f"{arithmetic} rounds {', '.join(texts[:MOST_SAID])}{more}, which makes it another network{where}; "
+             "run in float32, or rescale the layer")

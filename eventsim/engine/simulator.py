@@ -24,6 +24,7 @@ from eventsim.engine.simulator_card import simulator_card
 from eventsim.engine.stream.options import StreamOptions
 from eventsim.engine.stream.streaming import Stream
 from eventsim.engine.timing import TimedStep
+from eventsim.engine.warming import every_kind, kinds_like
 from eventsim.errors import DataError, ModelError
 from eventsim.inputs.event_files.options import checked_options
 from eventsim.lowering.recipe import lower
@@ -72,7 +73,7 @@ class Simulator(Shown):
         self.memory_limit = _setting(memory_limit, "memory_limit", 1 << 62)
         self._lower(model, precision, chip)
         warn_of_changes(self.program, {layer: rounding.constants for layer, rounding
-                                       in self.program.rounding.items()}, stacklevel=2)
+                                       in self.program.rounding.items()})
 
     def _check_settings(self):
         self.workers = integer(self.workers, "workers", 1, 1024, ModelError)
@@ -162,18 +163,24 @@ class Simulator(Shown):
         """Show the arithmetic, and what it does to the first layers."""
         return simulator_card(self)
 
-    def compile(self, record=()) -> None:
-        """Compile, or load from the cache, every kernel that the model needs, by running a blank
-        sample for one step; otherwise the first run does it. record: what `run` is to record. Raises DataError for
-        names that are none, and RunError where this thread's processor does not compute as it should."""
-        node, record = self.model.nodes[self.model.input], record_names(record)
-        if record in self._compiled:
-            return
-        blank = np.zeros((1, *node.shape), np.float64 if node.encoding == "real" else np.uint8)
-        self._executor.run_unjudged(blank, 1, record)
-        self._compiled.add(record)
-        if record:
-            self.compile()
+    def compile(self, record=(), like=None, timesteps=None, lengths=None) -> None:
+        """Compile, or load from the cache, every kernel that runs need, by running blank samples for a few steps;
+        otherwise the first run does it, which then takes longer.
+
+        record: what they are to record. like: samples, as `run` takes them; only what `predict`, `score`,
+            `iterate` and `evaluate` need for samples of their type and steps is compiled. None: what any run
+            needs, whatever its steps. timesteps: of runs like `like`. lengths: steps of samples with their own.
+
+        Raises DataError for names that are none, and RunError where this thread's processor does not compute as it
+        should. Of samples that do not fit, nothing is said before they run."""
+        record = record_names(record)
+        if like is not None:
+            self._executor.compile(record, kinds_like(self.model, like, timesteps, lengths))
+        elif record not in self._compiled:
+            self._executor.compile(record, every_kind(self.model))
+            self._compiled.add(record)
+            if record:
+                self.compile()
 
     def time_kernels(self, x, timesteps=None, record=()) -> Dict[str, float]:
         """Return the seconds that a run spends in each kernel, by its name: names of functions of

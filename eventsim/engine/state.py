@@ -6,6 +6,7 @@ from typing import Dict, Optional
 import numpy as np
 
 from eventsim.display.card import Card, Shown
+from eventsim.equality import ByValue
 from eventsim.later import Later
 from eventsim.merging import merged
 from eventsim.program import LayerStage
@@ -14,8 +15,8 @@ from eventsim.text import listed, many
 KINDS_OF_STATE = ("membranes", "filtered", "pending", "waiting", "history")
 
 
-@dataclass(repr=False)
-class State(Later, Shown):
+@dataclass(repr=False, eq=False)
+class State(ByValue, Later, Shown):
     """What a run leaves behind for the next chunk of the same samples.
 
     step: absolute steps done. membranes, filtered, pending, waiting: per layer, as the kernels hold

@@ -7,14 +7,13 @@ engine runs these, and must give every spike and every output that the network i
 import functools
 import os
 import re
-import warnings
 from collections.abc import Mapping
 
 import torch
 from torch.nn.parameter import UninitializedTensorMixin
 
 from eventsim.arguments import mapping, shown
-from eventsim.errors import DataError, EventsimWarning, ModelError, UnsupportedError
+from eventsim.errors import DataError, ModelError, UnsupportedError, warn
 from eventsim.from_torch import proof
 from eventsim.from_torch.building import build
 from eventsim.from_torch.independence import (
@@ -186,17 +185,13 @@ def _warn_of(model, traced, original, notes):
     """Warn, in one line each, of what the proof could not see, and of what was assumed."""
     silent = [name for name, levels in original.levels.items() if not levels.any()]
     if silent:
-        _warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
-              "give samples that the network answers to")
+        warn(f"{', '.join(silent)}: no neuron fires on the check samples, which prove little of what follows; "
+             "give samples that the network answers to")
     for note in filter(None, notes):
-        _warn(note)
+        warn(note)
     if traced.answer.assumed and model.nodes[model.output].role == "readout":
-        _warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
-              "their sum, mean or last step from forward to say another")
-
-
-def _warn(text):
-    warnings.warn(text, EventsimWarning, stacklevel=5)
+        warn(f"the network leaves its steps as they are: the model gives their {traced.answer.reduce}; return "
+             "their sum, mean or last step from forward to say another")
 
 
 def _shaped(samples, model):

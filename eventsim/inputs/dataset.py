@@ -26,7 +26,7 @@ from eventsim.inputs.images import (
 from eventsim.inputs.levels import check_values, remedy_of_axes, takes_shades
 from eventsim.inputs.preparing import DataOptions, of_part, OF_RECORDINGS
 from eventsim.inputs.recordings import (
-    is_data_set, RecordingSource, recordings_of_file, recordings_of_folder, remedy_of_depth,
+    data_set_at, RecordingSource, recordings_of_file, recordings_of_folder, remedy_of_depth,
 )
 from eventsim.inputs.unread import remedy_of_unread
 from eventsim.storage.hdf5 import members_of
@@ -408,8 +408,9 @@ def _folder_source(path, input_node, timesteps, options):
 
 def _remedy_of_parent(path):
     """Return what to say of a folder in which data sets lie: their names."""
-    folders = [str(folder) for folder in sorted(path.iterdir()) if is_data_set(folder)]
-    if folders:
-        more = ", ..." * (len(folders) > MOST_NAMED)
-        return f"; it holds data sets, name one: {', '.join(folders[:MOST_NAMED])}{more}"
-    return remedy_of_folder(path, lambda each: each.suffix.lower() in (".npz", ".bin") or "x" in members_of(each))
+    data_sets = [str(each) for each in map(data_set_at, sorted(path.iterdir())) if each is not None]
+    if data_sets:
+        more = ", ..." * (len(data_sets) > MOST_NAMED)
+        return f"; it holds data sets, name one: {', '.join(data_sets[:MOST_NAMED])}{more}"
+    suffixes = ".npy", ".npz", ".bin"
+    return remedy_of_folder(path, lambda each: each.suffix.lower() in suffixes or "x" in members_of(each))

@@ -16,6 +16,7 @@ import numpy as np
 
 from eventsim.arguments import index_of, shown
 from eventsim.errors import DataError
+from eventsim.text import did_you_mean
 
 EPSILON = 1e-7
 LARGEST = 1e30  # of an option: float32 holds its products
@@ -122,7 +123,7 @@ class Encoding:
         and for an option given twice or without the number that it needs."""
         name, _, rest = str(text).partition(":")
         if name not in _KEYS:
-            raise DataError(f"encode is {text!r}, expected {', '.join(_KEYS)}")
+            raise DataError(f"encode is {text!r}, expected {', '.join(_KEYS)}{did_you_mean(name, _KEYS)}")
         options = {}
         for part in filter(None, rest.split(",")):
             key, given, value = part.partition("=")

@@ -1,12 +1,11 @@
 """Arrays and event recordings become levels, checked against the model's Input node."""
 
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from eventsim.errors import DataError, EventsimWarning, LevelError
+from eventsim.errors import DataError, LevelError, warn
 from eventsim.tensors import as_array
 
 RAW = "give the raw integers, the model does the scaling itself"
@@ -187,9 +186,8 @@ def check_values(x, input_node):
     if highest > high:
         raise LevelError(f"x has values up to {highest} but {_range(input_node)}")
     if highest == 1 and x.dtype.kind in "bf" and takes_shades(input_node):  # 0 and 1 of a picture, or its levels?
-        warnings.warn(f"x is of type {x.dtype} and has no value but 0 and 1, taken as those of the levels 0 to "
-                      f"{high}: if it is scaled to 0..1, {RAW}; if they are levels, x.astype(np.uint8) says so",
-                      EventsimWarning, stacklevel=2)
+        warn(f"x is of type {x.dtype} and has no value but 0 and 1, taken as those of the levels 0 to {high}: if "
+             f"it is scaled to 0..1, {RAW}; if they are levels, x.astype(np.uint8) says so")
 
 
 def _warn_of_pixels(x, input_node):
@@ -200,11 +198,10 @@ def _warn_of_pixels(x, input_node):
     highest = int(x.max())
     if highest > MANY_EVENTS and x.dtype == np.uint8 or highest in PIXELS and int(x.min()) >= 0:
         shape = ", ".join(map(str, input_node.shape)) + "," * (len(input_node.shape) == 1)
-        warnings.warn(
-            f"x holds {x.dtype} that look like pixels, and the model's real input takes them as they are: if the "
-            "network was trained on pixels that were scaled or normalised, give the same floats, or import it "
-            f"with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); "
-            "if it was trained on these numbers, give x.astype(np.float32)", EventsimWarning, stacklevel=3)
+        warn(f"x holds {x.dtype} that look like pixels, and the model's real input takes them as they are: if the "
+             "network was trained on pixels that were scaled or normalised, give the same floats, or import it "
+             f"with from_torch(..., input=Input(({shape}), 'image', bits=8, scale=1/255, mean=..., std=...)); "
+             "if it was trained on these numbers, give x.astype(np.float32)")
 
 
 def takes_shades(input_node) -> bool:

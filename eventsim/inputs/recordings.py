@@ -121,6 +121,8 @@ def _of_folders(path, taken, folders, options):
     named = [folder / name for folder in folders for name in names if not name.isdecimal()]
     if any(is_data_set(each, options) for each in named):
         return None
+    if named and not any(_holds_some(each, options) for each in named if each.is_dir()):
+        return None
     if names:
         return _classes(path, taken, names, options)
     files = [file for folder in taken for file in _files(folder)]
@@ -139,13 +141,21 @@ def _class_folders(folder):
 
 def is_data_set(folder, options: DataOptions = DataOptions()) -> bool:
     """Return whether a path is a folder that is a data set: of images, of parts, of class numbers or of values."""
-    if not folder.is_dir() or folder.name[0] == ".":
-        return False
+    return data_set_at(folder, options) is not None
+
+
+def data_set_at(folder, options: DataOptions = DataOptions()) -> Optional[Path]:
+    """Return what to name where a path is a folder that is a data set: the folder, or, of values, the first file
+    that has some; else None."""
+    if not folder.is_dir() or folder.name[:1] == ".":
+        return None
     if image_parts(folder) or _part_folders(folder) or any(
             each.name.isdecimal() and each.is_dir() for each in folder.iterdir()):
-        return True
-    files = _files(folder)
-    return bool(files) and holds_samples(files[0]) and event_format(files[0], options) is None
+        return folder
+    files = _files(folder)[:MOST_OPENED]
+    if not files or _is_recording(files[0], options):
+        return None
+    return next((file for file in files if holds_samples(file) and not _is_recording(file, options)), None)
 
 
 def _files(folder):

@@ -116,7 +116,7 @@ def _current(label, update, step, chip):
         if excess > 0 and fade >= unit:  # wraps, and still moves on
             return top + step, excess, _steps(label, lambda t: top + step + excess * t)
         bound = max(top, (max(excess, 0) + 1) * unit // (unit - fade) + 1) if excess > 0 else top
-        _require(label, bound * fade // unit + step)
+        _require(label, _decayed(update, bound, fade) + step)
         return bound, 0, None
     if fade < unit:
         bound = step if fade == 0 else (step + 1) * unit // (unit - fade) + 1
@@ -129,16 +129,22 @@ def _current(label, update, step, chip):
 def _membrane(label, update, bound, growth, drive, chip):
     """Return the steps until a membrane that takes bound + growth * t and drive at step t leaves int32."""
     rule, top = _limit(chip, "membrane")
+    start, unit = _start(update), 1 << update.decay_bits
     if rule == "wrap":
+        _require(label, start)  # nothing brings what a reset leaves back to its width
         if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
             _require(label, top + drive)
         return None
     per_step = bound + drive
-    if rule == "wrap_once" and per_step + growth > 2 * top:
-        return _steps(label, lambda t: 2 * top + (per_step + growth * t) * t)
     if rule:
-        return _steps(label, lambda t: top + per_step + growth * t)
-    start, unit = _start(update), 1 << update.decay_bits
+        furthest = max(top, start)
+
+        def reached(t):
+            added = per_step + growth * t
+            moves_on = rule == "wrap_once" and added > 2 * top  # from then on one turn is not enough
+            return furthest + (top + added * t if moves_on else added)
+
+        return _steps(label, reached)
     leak = unit if update.changes else _largest(update.leak)
     if growth == 0 and leak < unit and start + (per_step + 1) * unit // (unit - leak) < INT32_MAX:
         return None
@@ -168,6 +174,12 @@ def _limit(chip, name):
 def _require(label, bound):
     if bound > INT32_MAX:
         raise _too_much(label, bound)
+
+
+def _decayed(update, size, factor):
+    """Return how far from 0 a number of such a size is once it has decayed, on the side that rounds away from
+    it."""
+    return (size * factor + max(update.decay_positive, update.decay_negative)) >> update.decay_bits
 
 
 def _start(update):

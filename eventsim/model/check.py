@@ -7,13 +7,14 @@ import numpy as np
 
 from eventsim.arguments import mapping, shown
 from eventsim.display.card import Card, Shown, times
+from eventsim.equality import ByValue
 from eventsim.errors import DataError, ModelError
 from eventsim.tensors import as_array
 from eventsim.text import listed, many
 
 
-@dataclass(repr=False)
-class Check(Shown):
+@dataclass(repr=False, eq=False)
+class Check(ByValue, Shown):
     """Inputs with what the trainer computed from them, so that a file can prove itself.
 
     x: (N, ...) or (N, T, ...), as `Simulator.run` takes it.

@@ -100,7 +100,7 @@ class Input(Node):
     kind = "Input"
     role = "input"
     inputs = (0, 0)
-    shown_fields = ("encoding", "bits", "signed", "scale", "layout")
+    unshown_fields = ("shape",)
 
     shape: Shape
     encoding: str = "spikes"

@@ -144,8 +144,6 @@ class Neuron(_Sender):
 
     kind = "Neuron"
     sends = "levels"
-    shown_fields = ("leak", "current_leak", "v_threshold", "comparison", "quantum", "bits", "reset", "signed",
-                    "rectify")
     per_channel = ("quantum", "output_quantum", "bits")
     per_neuron = ("v_threshold", "leak", "input_gain", "v_leak", "v_reset", "v_min", "refractory", "current_leak",
                   "bias")
@@ -252,7 +250,6 @@ class Alpha(_Sender):
 
     kind = "Alpha"
     sends = "levels"
-    shown_fields = ("excitatory_leak", "inhibitory_leak", "gain", "v_threshold", "comparison", "reset")
     decides_by = {"currents": "excitatory_leak, inhibitory_leak and periodic reset",
                   "potentials": "gain and reset", "spikes": "v_threshold and comparison"}
     floats_only = True
@@ -318,7 +315,6 @@ class Readout(_Membrane):
 
     kind = "Readout"
     role = "readout"
-    shown_fields = ("reduce", "leak", "current_leak")
     per_neuron = ("leak", "input_gain", "v_leak", "current_leak", "bias")
 
     reduce: str = "mean"
@@ -372,7 +368,6 @@ class SigmaDelta(_Sender):
 
     kind = "SigmaDelta"
     sends = "changes"
-    shown_fields = ("mode", "v_threshold", "quantum", "bits", "rectify")
     decides_by = {"potentials": "mode, bias and rectify", "spikes": "v_threshold, quantum and bits",
                   "residuals": "bits and quantum"}
     per_neuron = ("v_threshold", "bias")

@@ -4,7 +4,8 @@ A new kind of node answers these questions itself; nothing else has to learn its
 `lowering.rules` and, where files can hold it, its lines in `formats`.
 """
 
-from dataclasses import fields
+import inspect
+from dataclasses import fields, is_dataclass
 from typing import ClassVar, Dict, Optional
 
 import numpy as np
@@ -28,7 +29,7 @@ class Node:
     reshapes: whether it hands on what it reads, in another shape.
     pools: whether it gives one value per window of what it reads.
     joins: whether its shape depends on all that it reads (`joined_shape`), not on each alone.
-    shown_fields: fields that `eventsim info` shows, where a node has them.
+    unshown_fields: fields that `eventsim info` leaves out: weights, of which it gives the number.
     decides_by: of "neurons", variable of a run -> the fields that it depends on, in words, where they
         are not those of Neuron.
     floats_only: whether its arithmetic is not defined in integers.
@@ -44,7 +45,7 @@ class Node:
     reshapes: ClassVar[bool] = False
     pools: ClassVar[bool] = False
     joins: ClassVar[bool] = False
-    shown_fields: ClassVar[tuple] = ("stride", "padding", "dilation", "groups", "kernel_size")
+    unshown_fields: ClassVar[tuple] = ()
     decides_by: ClassVar[Dict[str, str]] = {}
     floats_only: ClassVar[bool] = False
 
@@ -82,9 +83,14 @@ class Node:
         return 0
 
     def shown(self) -> Dict:
-        """What `eventsim info` shows of it: name of a field -> a number, text or list."""
-        values = {name: getattr(self, name, None) for name in self.shown_fields}
-        return {name: _plain(value) for name, value in values.items() if value is not None}
+        """What `eventsim info` shows of it: name of a field -> a number, text, list or mapping of these. Every
+        field that is given, but weights and the shape, which stand beside."""
+        names = [item.name for item in fields(self) if item.name not in self.unshown_fields]
+        values = {name: getattr(self, name) for name in names}
+        plain = {name: plain_field(value) for name, value in values.items() if value is not None}
+        ranges = [name for name, value in plain.items() if isinstance(values[name], np.ndarray) and
+                  isinstance(value, str)]  # the last ones: most are trained
+        return {name: plain[name] for name in (*(name for name in plain if name not in ranges), *ranges)}
 
     @property
     def own_shape(self) -> Optional[Shape]:
@@ -117,10 +123,35 @@ def label_of(name, node) -> str:
     return f"node {name!r} ({node.kind})"
 
 
-def _plain(value):
-    """A field as a number, text or list; of an array that is not constant, its range."""
+def is_default(node, key) -> bool:
+    """Whether a setting that a node shows is what it would be if nobody had given it."""
+    parameter = inspect.signature(type(node)).parameters.get(key)
+    return parameter is not None and parameter.default is not inspect.Parameter.empty and (
+        node.shown().get(key) == _shown_default(node, key, parameter.default))
+
+
+def _shown_default(node, key, default):
+    """A default as `shown` writes it: a number for all axes is a list where the setting is one."""
+    value = node.shown()[key]
+    for_all_axes = isinstance(value, list) and not isinstance(default, (list, tuple))
+    return [default] * len(value) if for_all_axes else default
+
+
+def setting_text(value) -> str:
+    """A setting as text shows it: a list as its values with x between them, a mapping as its members."""
+    if isinstance(value, dict):
+        return f"({', '.join(f'{name} {setting_text(member)}' for name, member in value.items())})"
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def plain_field(value):
+    """A field as a number, text, list or mapping; of an array that is not constant, its range."""
     if isinstance(value, np.ndarray):
-        return value.item() if value.size == 1 else f"{value.min():.4g} to {value.max():.4g}"
+        if value.size and (value == value.flat[0]).all():
+            return value.flat[0].item()
+        return f"{value.min():.4g} to {value.max():.4g}" if value.size else []
+    if is_dataclass(value):
+        return {item.name: plain_field(getattr(value, item.name)) for item in fields(value)}
     return list(value) if isinstance(value, tuple) else value
 
 

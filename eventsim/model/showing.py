@@ -3,6 +3,7 @@
 from eventsim.display.card import Card, cut, MOST_ROWS, times
 from eventsim.display.strip import Box, strip
 from eventsim.display.table import Table
+from eventsim.model.node import is_default, setting_text
 from eventsim.text import all_digits, many, quantity
 
 
@@ -64,5 +65,5 @@ def _reads(model, name):
 
 
 def _settings(node):
-    return ", ".join(f"{key} {times(value) if isinstance(value, list) else value}"
-                     for key, value in node.shown().items())
+    return ", ".join(f"{key} {setting_text(value)}" for key, value in node.shown().items()
+                     if not is_default(node, key))

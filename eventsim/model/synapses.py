@@ -20,6 +20,7 @@ class _Synapses(Node):
     role = "synapses"
     accepts = ("spikes", "real", "scaled", "current")
     weighs = True
+    unshown_fields = ("weight",)
     n_axes: ClassVar[int]
 
     def gives(self, read):
@@ -172,7 +173,6 @@ class ConvTranspose2d(_Synapses):
     kind = "ConvTranspose2d"
     accepts = ("spikes", "real", "scaled")
     n_axes = 2
-    shown_fields = ("stride", "padding", "output_padding", "dilation", "groups")
 
     weight: np.ndarray
     bias: Optional[np.ndarray] = None
@@ -243,6 +243,7 @@ class Restimulation(Node):
     kind = "Restimulation"
     role = "attention"
     weighs = True
+    unshown_fields = ("weight",)
 
     kernel: np.ndarray
     weight: Optional[np.ndarray] = None

@@ -155,7 +155,6 @@ class Upsample(Node):
     kind = "Upsample"
     accepts = ("spikes", "scaled")
     instead_of_current = "upsample the spikes"
-    shown_fields = ("scale_factor",)
 
     scale_factor: Axes
 
@@ -300,7 +299,6 @@ class Delay(Node):
     """
 
     kind = "Delay"
-    shown_fields = ("steps",)
 
     steps: Parameter = 0
 

@@ -95,7 +95,7 @@ def _rates_by_step(sheet, trains):
                         aspect="auto", norm=Normalize(0, highest), cmap=style.amounts(), interpolation="none")
     axes.set_xlim(0.5, steps + 0.5)
     style.whole_ticks(axes.xaxis, 6)
-    axes.set_xlabel("step")
+    axes.set_xlabel(style.STEP)
     box = axes.get_position()
     left, width = box.x0 * style.WIDTH, box.width * style.WIDTH
     style.colourbar(sheet.figure, image, left, sheet.top + sheet.height + 0.42, width, 0.1,

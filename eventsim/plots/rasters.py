@@ -220,10 +220,13 @@ def _name_steps(axes, panel, last):
                         else f"sample, {few} to {most} each")
     elif n_steps <= 20:
         axes.set_xticks(np.arange(n_steps) + 0.5, [f"{i + 1}" for i in range(n_steps)])
-        axes.set_xlabel("step" if last else "")
+        axes.set_xlabel(style.STEP if last else "")
     else:
         style.whole_ticks(axes.xaxis)
-        axes.set_xlabel("step" if last else "")
+        ticks = [int(number) for number in axes.xaxis.get_major_locator().tick_values(1, n_steps)
+                 if 1 <= number <= n_steps]
+        axes.set_xticks(np.array(ticks) - 0.5, [style.quantity_label(number) for number in ticks])
+        axes.set_xlabel(style.STEP if last else "")
     if not last:
         axes.set_xticklabels([])
 

@@ -39,6 +39,7 @@ RIGHT, TOP = 0.2, 0.15
 TITLE, LINE, TEXT, SMALL = 11.0, 0.17, 8.5, 7.5  # points, inches, points, points
 CHARACTERS = 132  # of a line of SMALL text across the sheet
 LONGEST_NAME = 24
+STEP = "step (from 1)"  # what axes say of steps, which arrays and `events()` count from 0
 SPACE = "\u00a0"  # between a number and its unit: no line breaks there
 
 SETTINGS = {

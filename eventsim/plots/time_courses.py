@@ -211,7 +211,7 @@ def drift(layers: Dict[str, MembraneStatistics]):
     else:
         axes.set_ylim(0, None)
     style.whole_ticks(axes.xaxis)
-    axes.set_xlabel("step")
+    axes.set_xlabel(style.STEP)
     axes.set_ylabel(f"root mean square of U ({' or '.join(units)})")
     _name_lines(figure, top, [(list(layers)[i], style.CYCLE[k]) for k, i in enumerate(largest)],
                 len(values) - len(largest))
@@ -239,7 +239,8 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
     potentials (H, before the reset), residuals (U, after it), currents, levels (what was sent): arrays
     (T, *shape) or None, the first three in `unit`; threshold, that H meets, in it as well. neurons: indices into
     the flattened shape; () takes four among those that move, from the liveliest on. signed: whether the neurons
-    also decide at -threshold. Raises DataError for a neuron that is not there. """
+    also decide at -threshold. first_step: the number that the first step has. Raises DataError for a neuron that
+    is not there."""
     for key, value in dict(name=name, unit=unit).items():
         instance_of(value, str, key, "text")
     instance_of(threshold, (int, float, np.integer, np.floating, type(None)), "threshold", "a number or None")
@@ -269,7 +270,7 @@ def traces(potentials, residuals=None, currents=None, levels=None, threshold: Op
         axes.set_ylabel(f"neuron {wording.all_digits(neuron)}", size=style.SMALL)
         if i < len(chosen) - 1:
             axes.set_xticklabels([])
-    axes.set_xlabel("step")
+    axes.set_xlabel(style.STEP if first_step else "step (from 0)")
     middle = 1 - (top + 0.4 + 0.6 * len(chosen) - 0.12) / figure.get_figheight()
     figure.text(0.25 / style.WIDTH, middle, f"membrane ({unit})", rotation=90, ha="center", va="center",
                 rotation_mode="anchor", size=style.TEXT)

@@ -1,10 +1,12 @@
 """Report: a model, its kernels and the findings about a run as text for people."""
 
 from eventsim.arguments import instance_of
-from eventsim.model.describing import describe, is_default, plain
+from eventsim.model.describing import describe
 from eventsim.model.network import Model
-from eventsim.text import aligned_table, inflected, many, NONE, printable, quantity, wrapped
+from eventsim.model.node import is_default, setting_text
+from eventsim.text import aligned_table, inflected, many, n_cells, NONE, printable, quantity, wrapped
 
+LEAST_FOLDED = 24  # cells of a column whose lists go on below
 WIDTH = 100  # of running text, where no terminal says it
 
 
@@ -24,18 +26,39 @@ def describe_text(model: Model, name: str, width=None) -> str:
         (
             node["name"], node["kind"], "x".join(map(str, node["shape"])),
             ", ".join(node["reads"]) or "-",
-            ", ".join(f"{key} {plain(value)}" for key, value in node["settings"].items()
-                      if width is None or not is_default(model.nodes[node["name"]], key)),
+            [f"{key} {setting_text(value)}" for key, value in node["settings"].items()
+             if width is None or not is_default(model.nodes[node["name"]], key)],
         )
         for node in description["nodes"]
     ]
     text = wrapped(head, width)
-    text += aligned_table(("node", "kind", "shape", "reads", "settings"), rows, width, ("reads",), ("settings",))
+    columns = ("node", "kind", "shape", "reads", "settings")
+    text += aligned_table(columns, _folded(columns, rows, width), width, ("reads",), ("settings",))
     if width is not None:
         text += wrapped("settings that are the default are not shown; --json prints all\n", width)
     for key, value in description["provenance"].items():
         text += "\n" + wrapped(printable(f"{key}: {value}"), width, "  ")
     return text
+
+
+def _folded(columns, rows, width):
+    """Return rows whose last cell is a list as rows of texts: a list that is too long for the rest of a line of
+    `width` goes on in rows below."""
+    room = 1 << 20
+    if width is not None:
+        cells = [[printable(row[i]) for row in (columns, *rows)] for i in range(len(columns) - 1)]
+        room = width - sum(max(map(n_cells, column)) + 2 for column in cells)
+    folded = []
+    for *before, items in rows:
+        line, items = "", ", ".join(items).split(", ")  # also those of a mapping, one by one
+        for i, item in enumerate(items):
+            item += "," * (i < len(items) - 1)
+            if line and room >= LEAST_FOLDED and n_cells(f"{line} {item}") > room:
+                folded.append((*before, line))
+                before, line = [""] * len(before), ""
+            line = f"{line} {item}".lstrip()
+        folded.append((*before, line))
+    return folded
 
 
 def kernels_text(kernels, width=None) -> str:

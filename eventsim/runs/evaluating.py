@@ -1,6 +1,5 @@
 """A data set through a simulator, a batch at a time, in bounded memory."""
 
-import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Optional, Sequence, Tuple, Union
@@ -14,7 +13,7 @@ from eventsim.display.progress import sample_bar
 from eventsim.engine.lengths import checked_lengths, groups, padded, rejoined
 from eventsim.engine.infinities import floats_may_overflow
 from eventsim.engine.simulator import Simulator
-from eventsim.errors import DataError, EventsimWarning, naming
+from eventsim.errors import DataError, naming, warn
 from eventsim.inputs.arrays import ArrayData, LoaderData
 from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.dataset import Dataset, open_dataset
@@ -27,12 +26,13 @@ from eventsim.runs.sums import class_labels, messages_of, sums_of
 from eventsim.statistics import result
 from eventsim.statistics.decisions import Decisions, n_unknown, unknown_text
 from eventsim.storage import writing
-from eventsim.tensors import is_loader
+from eventsim.tensors import is_loader, refuse_beside_loader
 from eventsim.text import many
 
 LARGE_BATCH, ANSWER_BYTES = 4096, 16 << 20  # at most, where only answers are kept of each, of so many bytes in all
 # one sample in so many is looked at in detail, within these limits: what that costs stays a few per cent
 SAMPLES_PER_DETAILED, LEAST_DETAILED, MOST_DETAILED = 4096, 4, 64
+DETAILS, OVERFLOWS = ["intervals", "membranes"], ["membranes"]  # what is recorded of single samples
 MOST_SAID = 5  # notes on the data in a warning
 
 
@@ -50,7 +50,8 @@ class Evaluation:
     statistics: gather statistics; None: where there is a file to keep them. detailed: how many samples,
         evenly spread, are looked at closely for those of membranes and intervals; None: one in 4096, but
         4 to 64.
-    model, data: names of what is run, for the summary; None: the path of the data.
+    model, data: names of what is run, for the summary; None: the path of the data. command: what was typed, for
+        the file; None: it was called from Python.
 
     Raises DataError for values that cannot be meant.
 
@@ -71,6 +72,7 @@ class Evaluation:
     detailed: Optional[int] = None
     model: Optional[str] = None
     data: Optional[str] = None
+    command: Optional[str] = None
 
     def __post_init__(self):
         record = names_of(self.record, "record", "a name such as 'spikes', or several")
@@ -84,7 +86,8 @@ class Evaluation:
         for name, kinds, expected in (
                 ("audit", FLAGS, "True or False"), ("conventions", FLAGS, "True or False"),
                 ("statistics", (*FLAGS, type(None)), "True, False or None"),
-                ("model", (str, type(None)), "a name or None"), ("data", (str, type(None)), "a name or None")):
+                ("model", (str, type(None)), "a name or None"), ("data", (str, type(None)), "a name or None"),
+                ("command", (str, type(None)), "text or None")):
             instance_of(getattr(self, name), kinds, name, expected)
         object.__setattr__(self, "record", record)
         if self.statistics is None:
@@ -114,7 +117,7 @@ def evaluate(simulator: Simulator, dataset, *, progress: Union[None, bool, Calla
     progress: called after each batch with the samples done and all there are; True for a bar by tqdm, False for
         none; None: a bar in notebooks.
     options: fields of `Evaluation`: out, record, limit, timesteps, shard, audit, conventions, energy,
-        statistics, detailed, model, data.
+        statistics, detailed, model, data, command.
 
     The file appears complete or not at all. Warns of labels that are no class, and, where `dataset` is a path, of
     what was assumed or mended of it (a `Dataset` has it in `notes`). Raises DataError for data, labels or options
@@ -179,11 +182,11 @@ class _Evaluating:
     def run(self, progress):
         """Run all samples of the part, and return the RunSummary."""
         asked, part = self.asked, self.part
-        # before the time is taken: the seconds reported are those of the simulation
-        self.simulator.compile((*asked.record, *result.KINDS) if asked.statistics else ())
         sums, unknown, close_up = None, 0, CloseUp(self)
         with Writer(asked.out) as writer:
             for start, x, y in self._batches():
+                if start == part.first:  # before the time is taken: the seconds are those of the simulation
+                    self._compile(x, close_up.looks)
                 lengths = None if self.lengths is None else self.lengths[start : start + len(x)]
                 stop = start + len(x)
                 recording, sums_of_batch = self._batch(x, y) if lengths is None else self._grouped(x, y, lengths)
@@ -193,14 +196,22 @@ class _Evaluating:
                 sums = close_up.added(merge([sums, sums_of_batch]), start, x, lengths, last=stop == part.stop)
                 if progress is not None:
                     progress(stop - part.first, part.stop - part.first)
-            summary = summarise(replace(sums, dropped_events=self.dataset.n_dropped_events, taken=self._taken()))
+            sums = replace(sums, dropped_events=self.dataset.n_dropped_events, taken=self._taken())
+            summary = summarise(sums, asked.command)
             writer.finish(summary.to_json(), sums.statistics)
         self._say_notes()
         if unknown:
             data = f"{self.data}: " if self.data else ""
             text = unknown_text(unknown, part.stop - part.first, self._n_classes)
-            warnings.warn(data + text, EventsimWarning, stacklevel=3)
+            warn(data + text)
         return summary
+
+    def _compile(self, x, looks):
+        """Compile what batches like x need. looks: whether some of their samples are looked at in detail."""
+        lengths = None if self.lengths is None else self.lengths[self.part.first : self.part.stop]
+        details = [DETAILS] * looks + [OVERFLOWS] * self.looks_for_overflow
+        for record in (self._record_of_batch(), *details):
+            self.simulator.compile(record, x, self.asked.timesteps, lengths)
 
     def _taken(self):
         """Return which samples are run, as `RunSums` has it."""
@@ -217,7 +228,7 @@ class _Evaluating:
         notes = list(self.dataset.notes) if self.opened else []
         more = f"; and {many(len(notes) - MOST_SAID, 'more thing')} to say of it" * (len(notes) > MOST_SAID)
         if notes:
-            warnings.warn(f"{self.data}: {'; '.join(notes[:MOST_SAID])}{more}", EventsimWarning, stacklevel=4)
+            warn(f"{self.data}: {'; '.join(notes[:MOST_SAID])}{more}")
 
     @property
     def _n_classes(self):
@@ -257,36 +268,42 @@ class _Evaluating:
     def _batch(self, x, y):
         """Run a batch, and return its Recording, as it is to be written, and its RunSums."""
         asked, model = self.asked, self.simulator.model
-        wanted = [*asked.record, *(["audit"] if asked.audit else [])]
-        sends_changes = any(node.sends == "changes" for node in model.nodes.values())
-        extra = ["statistics", "outputs"] if asked.statistics else ["statistics"] if sends_changes else []
-        extra += conventions.needed(model) if asked.conventions else []
         with naming(self.data):
-            recording = self._recorded(x, [*wanted, *extra])
+            recording = self._recorded(x, self._record_of_batch())
             sums = replace(sums_of(recording, y), model=asked.model, data=self.data,
                            energy_table=self.energy_table)
-            if sends_changes:
+            if self._sends_changes:
                 sums = replace(sums, messages=messages_of(model, recording.statistics))
             if asked.conventions:
                 sums = replace(sums, conventions=conventions.count(model, recording, x))
                 recording = conventions.without_spikes(recording, except_for=asked.record)
         if self.looks_for_overflow:
             with naming(self.data):
-                membranes = self._recorded(x[:1], ["membranes"]).statistics.membranes
+                membranes = self._recorded(x[:1], OVERFLOWS).statistics.membranes
             sums = replace(sums, overflown={name: each.n_not_finite for name, each in membranes.items()})
         if asked.statistics:
             decisions = Decisions.of(recording.outputs, class_labels(y), model.class_names)
             sums = replace(sums, statistics=replace(recording.statistics, decisions=decisions))
-            if "outputs" not in wanted:
+            if "outputs" not in asked.record:
                 recording.answers = None
         return recording, sums
 
+    def _record_of_batch(self):
+        """Return what is recorded of a batch: what was asked for, and what its summary is made of."""
+        asked = self.asked
+        record = [*asked.record, *(["audit"] if asked.audit else [])]
+        record += ["statistics", "outputs"] if asked.statistics else ["statistics"] if self._sends_changes else []
+        return record + (conventions.needed(self.simulator.model) if asked.conventions else [])
+
+    @property
+    def _sends_changes(self):
+        return any(node.sends == "changes" for node in self.simulator.model.nodes.values())
+
     def with_details(self, sums, x, lengths=None):
         """Return the sums with membranes and intervals of samples that were in them already."""
-        record = ["intervals", "membranes"]
         with naming(self.data):
-            again = self._recorded(x, record) if lengths is None else next(self.simulator.iterate(
-                [(x, None, lengths)], record=record))
+            again = self._recorded(x, DETAILS) if lengths is None else next(self.simulator.iterate(
+                [(x, None, lengths)], record=DETAILS))
         details = again.statistics if lengths is None else again.statistics.padded(self.steps)
         return replace(sums, seconds=sums.seconds + again.seconds, statistics=merge([sums.statistics, details]))
 
@@ -301,6 +318,12 @@ class CloseUp:
     def __init__(self, evaluating):
         asked, self._evaluating, self._waiting = evaluating.asked, evaluating, []
         self._places = evenly_spread(asked.detailed, evaluating.part.total) if asked.statistics else set()
+
+    @property
+    def looks(self) -> bool:
+        """Whether it looks at any sample of the part."""
+        part = self._evaluating.part
+        return any(part.first <= place < part.stop for place in self._places)
 
     def added(self, sums, start, x, lengths, last):
         """Return the sums with what is known so far of those samples. x: a batch, of which sample `start` is the
@@ -329,16 +352,17 @@ def _opened(dataset, model, asked):
         steps = asked.timesteps or model.timesteps
         opened = open_dataset(dataset, model.nodes[model.input], steps)
         return opened.with_labels_of(model.class_names), str(dataset)
-    if is_loader(dataset):
-        return LoaderData(dataset, model.nodes[model.input]), None
     if isinstance(dataset, Dataset):
         dataset.check_made_for(model.nodes[model.input])
         return dataset.with_labels_of(model.class_names), dataset.name
-    if hasattr(dataset, "batches"):
+    if hasattr(dataset, "batches") and not is_loader(dataset):
         return dataset, dataset.name
     if isinstance(dataset, tuple) and len(dataset) not in (2, 3):
         raise DataError(f"dataset is a tuple of {len(dataset)}, expected (x, y) or (x, y, lengths)")
     x, y, lengths = (*dataset, None, None)[:3] if isinstance(dataset, tuple) else (dataset, None, None)
+    refuse_beside_loader(x, y=y, lengths=lengths)
+    if is_loader(x):  # of (loader, None)
+        return LoaderData(x, model.nodes[model.input]), None
     data = ArrayData(_of_list(x) if isinstance(dataset, list) else x, y, model.nodes[model.input])
     if lengths is not None:
         data.lengths = checked_lengths(lengths, np.asarray(x))

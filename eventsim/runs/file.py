@@ -15,18 +15,19 @@ import numpy as np
 
 from eventsim.arguments import instance_of, known_names, path_of, shown
 from eventsim.display.card import Card, cut, Shown
-from eventsim.engine.recorded_node import RecordedNode
+from eventsim.engine.recorded_node import NodeSource, RecordedNode
 from eventsim.engine.recording import Recording, TRACES
 from eventsim.errors import DataError, RunError
 from eventsim.merging import merge
+from eventsim.model.kinds import node_type
 from eventsim.runs import stored_statistics
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, sums_of
 from eventsim.spikes import Spikes
 from eventsim.statistics.counts import ALL_NAMES, Counts
-from eventsim.statistics.decisions import Decisions, one_label_each
+from eventsim.statistics.decisions import class_numbers, Decisions, warn_of_unknown
 from eventsim.statistics.result import Statistics
-from eventsim.storage.hdf5 import open_hdf5
+from eventsim.storage.hdf5 import check_hdf5, open_hdf5
 from eventsim.storage.json_fields import parse_json
 from eventsim.storage.hdf5_writing import GrowingHdf5
 from eventsim.storage.nearby import what_is_held
@@ -35,6 +36,7 @@ from eventsim.storage.writing import check_suffix
 from eventsim.tensors import as_array
 from eventsim.text import listed, many, printable
 
+OF_RUNS = "a file of eventsim run --out, or of save_run"
 RUN_IT = "; run it first, with --out"  # what to do with a model
 RECORDING, VERSION = "eventsim-recording", 1  # what "format" and "version" of a file say
 
@@ -51,13 +53,14 @@ def save_run(recording: Recording, path, labels=None) -> None:
     and for `eventsim stats`, `plot` and `report`.
 
     labels: whole numbers (N,), of a type of integers or of floats, or None. Statistics are those that the run
-    gathered, and, of nodes whose spikes, membranes or outputs were recorded instead, of these. Raises DataError
-    where writing fails, or labels do not fit.
+    gathered, and, of nodes whose spikes, membranes or outputs were recorded instead, of these. Warns of labels
+    that are no class. Raises DataError where writing fails, or labels do not fit.
     """
     instance_of(recording, Recording, "recording", "a Recording")
     path_of(path)
     if labels is not None:
-        labels = one_label_each(labels, len(recording.predictions))
+        labels = class_numbers(labels, len(recording.predictions))
+        warn_of_unknown(labels, recording.output.shape[1])
     summary = {} if recording.context is None else summarise(sums_of(recording, labels)).to_json()
     statistics = _statistics(recording, class_labels(labels))
     with Writer(path) as writer:
@@ -81,7 +84,8 @@ def _statistics(recording, labels):
 
 
 class Run(HoldsFile, Shown):
-    """What a file keeps of a run; a context manager that closes the file. `run["name"]` is one node.
+    """What a file keeps of a run; a context manager that closes the file. `run["name"]` is one node. What was not
+    read before it is closed raises RunError.
 
     path: its name. precision. n_samples, n_steps. layers: names of those that were counted, in order.
     counts: `statistics.counts.Counts`, per sample. output: (N, classes). predictions: int64 (N,).
@@ -106,7 +110,8 @@ class Run(HoldsFile, Shown):
         self.path = str(path_of(path))
         self._stack = ExitStack()
         try:
-            self._root = self._stack.enter_context(open_hdf5(path, DataError))
+            check_hdf5(path, DataError, OF_RUNS, "")
+            self._opened = self._stack.enter_context(open_hdf5(path, DataError))
             self._read()
         except BaseException:
             self.close()
@@ -121,6 +126,19 @@ class Run(HoldsFile, Shown):
     def close(self) -> None:
         """Close the file; what was read stays."""
         self._stack.close()
+        self._opened = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._opened is None
+
+    @property
+    def _root(self):
+        """The root of the file. Raises RunError where it is closed."""
+        if self._opened is None:
+            raise RunError(f"{self.path}: the run is closed: use it inside `with`, or open it again")
+        return self._opened
 
     def _read(self):
         root = self._root
@@ -158,8 +176,12 @@ class Run(HoldsFile, Shown):
         """Return what was recorded of one node. Raises RunError, naming those that there are, for others."""
         if name not in self:
             raise RunError(f"{self.path}: nothing of {shown(name)} was recorded; there are: {listed(self)}")
-        return RecordedNode(name, partial(self.spikes, name), lambda kind: self.trace(kind, name),
-                            self.counts.layers.get(name, {}), self.statistics.trains.get(name))
+        kinds = tuple(kind for kind in ("spikes", *TRACES) if name in self.recorded.get(kind, ()))
+        known = self.summary.of_node(name)
+        return RecordedNode(name, NodeSource(
+            partial(self.spikes, name), lambda kind: self.trace(kind, name), partial(self._statistics_of, name),
+            self.counts.layers.get(name, {}), kinds, self.n_samples, self.n_steps, self.counts.neurons.get(name),
+            silent=known is not None and node_type(known.kind).role == "readout"))
 
     def __contains__(self, name):
         return isinstance(name, str) and name in list(self)
@@ -172,7 +194,9 @@ class Run(HoldsFile, Shown):
         """Show the summary and what was recorded, also of a file that is closed."""
         card = self.summary.card()
         recorded = ", ".join(f"{kind} of {many(len(names), 'node')}" for kind, names in self.recorded.items())
-        title = f"Run({cut(self.path, 60)!r}, {many(self.n_samples, 'sample')}, {self.counts.steps_text})"
+        closed = "closed, " if self.closed else ""
+        title = (f"Run({cut(self.path, 60)!r}, {closed}{many(self.n_samples, 'sample')}, "
+                 f"{self.counts.steps_text})")
         return replace(card, title=title, facts=[*card.facts, *([("recorded", recorded)] if recorded else [])],
                        note='per sample; run["name"] is one node, run.statistics what was gathered')
 
@@ -242,10 +266,8 @@ class Run(HoldsFile, Shown):
         """The statistics that the run gathered; where it gathered none, those of the spikes and outputs that it
         recorded."""
         names = tuple(map(str, self.summary.class_names))
-        statistics = Statistics()
-        if "statistics" in self._root:
-            statistics = stored_statistics.read_statistics(self._root.group("statistics"), names)
-        if not any(train.n_samples for train in statistics.trains.values()):  # at most intervals
+        statistics = self._stored_statistics
+        if not _has_trains(statistics):
             recorded = {name: self._train(name) for name in self.recorded.get("spikes", ())}
             statistics = replace(statistics, trains={**statistics.trains, **recorded})
         if statistics.decisions is None and self.outputs is not None:
@@ -256,6 +278,22 @@ class Run(HoldsFile, Shown):
             return dict(sorted(members.items(), key=lambda item: order.get(item[0], len(order))))
 
         return Statistics(ordered(statistics.trains), ordered(statistics.membranes), statistics.decisions)
+
+    @cached_property
+    def _stored_statistics(self):
+        """The statistics that the run gathered."""
+        if "statistics" not in self._root:
+            return Statistics()
+        return stored_statistics.read_statistics(self._root.group("statistics"),
+                                                 tuple(map(str, self.summary.class_names)))
+
+    def _statistics_of(self, name):
+        """Return the statistics of what one node sent, or None, without those of the others."""
+        if "statistics" in vars(self):
+            return self.statistics.trains.get(name)
+        if not _has_trains(self._stored_statistics) and name in self.recorded.get("spikes", ()):
+            return self._train(name)
+        return self._stored_statistics.trains.get(name)
 
     def _train(self, name):
         from eventsim.statistics.of_recordings import of_spikes
@@ -322,6 +360,11 @@ class Run(HoldsFile, Shown):
         if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(()) < 1:
             raise group.error(f"{name!r} is not a whole number above 0")
         return int(value.reshape(()))
+
+
+def _has_trains(statistics):
+    """Whether statistics have more of trains than intervals, at most."""
+    return any(train.n_samples for train in statistics.trains.values())
 
 
 def stored_json(group, name, kind):

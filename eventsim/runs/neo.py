@@ -43,7 +43,8 @@ def to_neo(source, node: Union[None, str, Sequence[str]] = None, sample: Union[N
     Trains are ordered by node, then neuron. Each costs neo about 100 microseconds and 4 kB, so choose
     nodes and samples of large networks.
 
-    Block: annotations["dt"].
+    Block: annotations["dt"]. For `neo.io.NWBIO` it needs annotations["session_start_time"] beside (a datetime),
+    and NWB by neo keeps times and names of trains alone.
 
     Raises MissingPackageError without neo, RunError for a node whose spikes were not recorded, DataError
     for other arguments, and where nobody says dt.

@@ -6,9 +6,6 @@ or empty, since files are passed on: they may be older, damaged, or made by some
 
 import platform
 import re
-import shlex
-import sys
-import warnings
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from importlib import metadata
@@ -21,7 +18,7 @@ from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
 from eventsim.display.card import Card, Shown
-from eventsim.errors import EventsimWarning, RunError
+from eventsim.errors import RunError, warn
 from eventsim.merging import merge
 from eventsim.model.describing import describe
 from eventsim.model.kinds import node_type
@@ -247,8 +244,8 @@ class RunSummary(Shown):
 IN_FILES = ("made", "nodes", "class_names")
 
 
-def summarise(sums: RunSums) -> RunSummary:
-    """Return the summary that exact sums give."""
+def summarise(sums: RunSums, command: Optional[str] = None) -> RunSummary:
+    """Return the summary that exact sums give. command: what was typed to run them, or None."""
     context, counts = sums.context, sums.counts
     n, model, chip = counts.n_samples, context.model, context.chip
     energy = assess(model, counts, context.precision, sums.energy_table, context.chip, context.weight_bits)
@@ -270,8 +267,8 @@ def summarise(sums: RunSums) -> RunSummary:
         energy=energy.summary(), chip=None if chip is None else chip.name,
         audit=None if sums.audit is None else {name: _audit(layer) for name, layer in sums.audit.items()},
         conventions=None if sums.conventions is None else sums.conventions.summary(),
-        weights=_weights(context.rounding, counts.steps), not_finite=_not_finite(sums), made=_made(), nodes=nodes,
-        class_names=tuple(model.class_names), sums=sums,
+        weights=_weights(context.rounding, counts.steps), not_finite=_not_finite(sums),
+        made=_made(command), nodes=nodes, class_names=tuple(model.class_names), sums=sums,
     )
 
 
@@ -292,7 +289,7 @@ def merge_summaries(parts) -> RunSummary:
     sums = merge(checked_parts([part.sums for part in parts]))
     gaps = gaps_text(sums) if len(parts) > 1 else ""
     if gaps:
-        warnings.warn(gaps, EventsimWarning, stacklevel=2)
+        warn(gaps)
     return summarise(replace(sums, taken=without_whole(sums.taken)))
 
 
@@ -339,11 +336,11 @@ def _not_finite(sums):
     return {name: number for name, number in numbers.items() if number} or None
 
 
-def _made():
+def _made(command):
     versions = {name: metadata.version(name) for name in ("numpy", "numba")}
     return Made(__version__, platform.python_version(), **versions, processor=_processor(),
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                command=shlex.join(["eventsim", *sys.argv[1:]]))
+                command=command)
 
 
 def _processor():

@@ -9,6 +9,7 @@ from eventsim.costs.energy_table import EnergyTable, find_energy_table
 from eventsim.costs.other_tools.conventions import Conventions
 from eventsim.engine.context import RunContext
 from eventsim.engine.recording import Recording
+from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
 from eventsim.statistics.counts import SummedCounts
 from eventsim.statistics.decisions import one_label_each
@@ -37,8 +38,8 @@ def messages_of(model, statistics) -> Dict[str, Messages]:
     return messages
 
 
-@dataclass(frozen=True)
-class RunSums:
+@dataclass(frozen=True, eq=False)
+class RunSums(FrozenByValue):
     """The exact sums of the samples of a batch, of a part of a data set, or of all of it.
 
     context: model and arithmetic. model, data: their names, or None. energy_table: to assess with.

@@ -30,6 +30,7 @@ import numpy as np
 
 from eventsim.arguments import integer
 from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.equality import ByValue
 from eventsim.later import Later
 from eventsim.merging import merged
 from eventsim.text import all_digits, many, number, quantity, up_to_steps
@@ -97,8 +98,8 @@ class CountRows(Mapping):
         self.__init__(*state)
 
 
-@dataclass(repr=False)
-class Counts(Later, Shown):
+@dataclass(repr=False, eq=False)
+class Counts(ByValue, Later, Shown):
     """Counts of a run. layers: name -> count name -> int64 (N,), see the module's docstring.
 
     neurons: name -> neurons of the layer. steps: steps presented per sample, the most where samples have their own
@@ -193,7 +194,7 @@ class Counts(Later, Shown):
                             self.word_operations.sum(keepdims=True), self.absent)
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, eq=False)
 class SummedCounts(Counts):
     """Counts summed over n_samples samples: every array has length 1. Merging samples adds them up."""
 

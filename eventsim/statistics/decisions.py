@@ -7,7 +7,8 @@ import numpy as np
 
 from eventsim.arguments import integer, shown
 from eventsim.display.card import Card, Shown
-from eventsim.errors import DataError
+from eventsim.equality import FrozenByValue
+from eventsim.errors import DataError, warn
 from eventsim.merging import merged
 from eventsim.statistics.counts import MOST_STEPS
 from eventsim.tensors import as_array
@@ -16,8 +17,8 @@ from eventsim.text import all_digits, inflected, many, number, share_percent
 MOST_CLASSES = 1000  # of a confusion matrix
 
 
-@dataclass(frozen=True, repr=False)
-class Decisions(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class Decisions(FrozenByValue, Shown):
     """Predictions after each step of n_samples samples.
 
     final: int64 (T,), samples whose prediction changes no more from step t (0 is the first) on. correct: int64
@@ -123,6 +124,23 @@ def unknown_text(unknown, n_samples, n_classes) -> str:
     """Return a note on `unknown` of n_samples labels that are no class of a model of n_classes outputs."""
     return (f"{unknown} of {many(n_samples, 'label')} {inflected(unknown, 'is', 'are')} none of the model's "
             f"classes, which are 0 to {n_classes - 1}, one for each output; such samples count as wrong")
+
+
+def warn_of_unknown(labels, n_classes) -> None:
+    """Warn of labels (N,) that are no class of a model of n_classes outputs. labels: or None."""
+    unknown = n_unknown(labels, n_classes)
+    if unknown:
+        warn(unknown_text(unknown, len(labels), n_classes))
+
+
+def class_numbers(labels, n_samples) -> np.ndarray:
+    """Return labels that a user gives as `one_label_each` does. Raises DataError for those below 0, too, as data
+    files and `evaluate` do: by -1 others mark samples that have no label."""
+    labels = one_label_each(labels, n_samples)
+    if (labels < 0).any():
+        raise DataError("labels has values that are no class numbers, which are 0 or more; leave out samples that "
+                        "have no label")
+    return labels
 
 
 def one_label_each(labels, n_samples) -> np.ndarray:

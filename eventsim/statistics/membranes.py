@@ -11,6 +11,7 @@ import numpy as np
 
 from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown
+from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
 from eventsim.model.rectifier import unrectified
 from eventsim.statistics.counts import MOST_STEPS
@@ -22,8 +23,8 @@ MOST_NEURONS = 4096  # of a layer
 WIDEST = 16  # levels that a histogram shows
 
 
-@dataclass(frozen=True, repr=False)
-class MembraneStatistics(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class MembraneStatistics(FrozenByValue, Shown):
     """Membranes of one layer over n_samples samples of n_steps steps.
 
     A quantum here is the size of one level in the membrane: the node's `quantum`, or, of neurons of one level

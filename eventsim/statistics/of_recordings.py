@@ -7,7 +7,7 @@ from eventsim.errors import RunError
 from eventsim.merging import merge
 from eventsim.model.network import Model
 from eventsim.spikes import check_planes
-from eventsim.statistics.decisions import Decisions
+from eventsim.statistics.decisions import class_numbers, Decisions, warn_of_unknown
 from eventsim.statistics.observing import MembraneScale, TrainObserver
 from eventsim.statistics.result import Statistics
 from eventsim.statistics.trains import TrainStatistics
@@ -18,7 +18,8 @@ def of(recording, model=None, labels=None) -> Statistics:
 
     trains: of every node whose spikes were recorded. membranes: where `model` is given, of every layer
     of neurons whose spikes, potentials and residuals were. decisions: where outputs were.
-    labels: whole numbers (N,), or None. Raises DataError for labels that do not fit.
+    labels: whole numbers (N,), or None. Warns of labels that are no class. Raises DataError for labels that do not
+    fit.
     """
     with_attributes(recording, ("spikes", "traces", "answers"), "recording", "a Recording")
     instance_of(model, (Model, type(None)), "model", "a Model or None")
@@ -37,6 +38,9 @@ def of(recording, model=None, labels=None) -> Statistics:
             own = recording.lengths is not None
             membranes[name] = merge([part.padded(recording.timesteps) if own else part for part in parts])
     decisions = None
+    if labels is not None:
+        labels = class_numbers(labels, len(recording.output))
+        warn_of_unknown(labels, recording.output.shape[1])
     if recording.answers is not None:
         decisions = Decisions.of(recording.answers, labels, () if model is None else model.class_names)
     return Statistics(trains, membranes, decisions)

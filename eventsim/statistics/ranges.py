@@ -36,7 +36,7 @@ class Range:
     @property
     def safe_bits(self) -> int:
         """The smallest two's complement width that would have held it."""
-        return 1 + max(self.highest.bit_length(), (-1 - self.lowest).bit_length() if self.lowest < 0 else 0)
+        return 1 + max((end if end >= 0 else -1 - end).bit_length() for end in (self.lowest, self.highest))
 
 
 @dataclass

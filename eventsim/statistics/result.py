@@ -7,6 +7,7 @@ import numpy as np
 
 from eventsim.arguments import known_names, names_of
 from eventsim.display.card import Card, MOST_ROWS, Shown
+from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
 from eventsim.statistics.decisions import Decisions
 from eventsim.statistics.membranes import MembraneStatistics
@@ -16,8 +17,8 @@ from eventsim.text import all_digits, NONE, number, percent, share_percent
 KINDS = ("statistics", "intervals", "membranes")  # that a run records
 
 
-@dataclass(frozen=True, repr=False)
-class Statistics(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class Statistics(FrozenByValue, Shown):
     """trains: node -> what it sent. membranes: layer of neurons -> where its membranes were.
     decisions: how the answer settled, or None. Merging takes what one part lacks from the others.
 

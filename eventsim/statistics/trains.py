@@ -12,6 +12,7 @@ import numpy as np
 
 from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown, times
+from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
 from eventsim.statistics.counts import MOST_STEPS
 from eventsim.text import many, number, percent, up_to_steps
@@ -40,8 +41,8 @@ def n_interval_bins(n_steps) -> int:
     return min(n_steps, LONGEST) + 1
 
 
-@dataclass(frozen=True, repr=False)
-class TrainStatistics(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class TrainStatistics(FrozenByValue, Shown):
     """Spikes of one node. Neurons are in the order of the node's shape, (C, H, W), flattened.
 
     shape, bits, signed: of the node. n_samples, n_steps: those summed over, and steps of each.

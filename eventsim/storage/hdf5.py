@@ -19,6 +19,7 @@ from eventsim.storage.checksums import line_of
 from eventsim.storage.heaps import damaged_heap, longest_reference
 from eventsim.storage.nearby import remedy_of_folder, remedy_of_missing, what_is_held
 from eventsim.storage.reading import MAX_RATIO, one_line, refuse_special
+from eventsim.storage.signatures import FROM_TORCH, what_it_seems
 
 # What h5py raises for damaged files and for objects of another kind than the caller expects.
 H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
@@ -470,28 +471,22 @@ class RaggedArray:
         return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
-_SIGNATURES = {
-    b"PK": "a zip archive, as .npz and torch files are",
-    b"\x80": "a Python pickle, which is a program and never loaded",
-    b"\x1f\x8b": "packed with gzip",
-    b"\x93NUMPY": "a NumPy array",
-}
-
-
-def check_hdf5(path):
-    """Raise FormatError unless `path` is a file with the signature of HDF5."""
-    refuse_special(path, FormatError)
+def check_hdf5(path, error_type=FormatError, expected="an HDF5 file", remedy_of_networks=FROM_TORCH):
+    """Raise an error unless `path` is a file with the signature of HDF5. expected: what the file is to be.
+    remedy_of_networks: what is said of networks in files of other tools."""
+    refuse_special(path, error_type)
     try:
         with open(path, "rb") as file:
             start = file.read(8)
     except OSError as error:
-        raise FormatError(f"{path}: cannot be read ({os.strerror(error.errno)}){_remedy(path)}") from None
+        raise error_type(f"{path}: cannot be read ({os.strerror(error.errno)}){_remedy(path)}") from None
     except ValueError as error:  # a NUL in the name
-        raise FormatError(f"{str(path)!r}: cannot be read ({error})") from None
+        raise error_type(f"{str(path)!r}: cannot be read ({error})") from None
     if h5py.is_hdf5(path):
         return
     if not start:
-        raise FormatError(f"{path}: the file is empty, expected an HDF5 file")
-    seems = next((what for key, what in _SIGNATURES.items() if start.startswith(key)), None)
-    hint = f"; it seems to be {seems}" if seems else ""
-    raise FormatError(f"{path}: not an HDF5 file{hint}")
+        raise error_type(f"{path}: the file is empty, expected {expected}")
+    seems, network = what_it_seems(path, start)
+    hint = f"; it {'is' if network else 'seems to be'} {seems}" if seems else ""
+    hint += remedy_of_networks if network else ""
+    raise error_type(f"{path}: not {expected}{hint}")

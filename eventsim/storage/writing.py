@@ -44,12 +44,13 @@ def reason(error) -> str:
 class NewFile:
     """A file that gets the name `path` when it is finished, and is removed if it is not.
 
-    A context manager that returns itself. `descriptor` is open for reading and writing inside it. Its methods
+    Where `path` is a link, also to nothing, the file that it leads to is written. A context manager that returns
+    itself. `descriptor` is open for reading and writing inside it. Its methods
     raise OSError.
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = Path(os.path.realpath(path) if os.path.islink(path) else path)
         self.descriptor = None
         self._temporary = None
 

@@ -68,7 +68,7 @@ def _modules(layers, torch, make):
 
 
 def spikingjelly_net(layers, steps):
-    """(name, run, rates): run(images) -> answers; rates() -> firing rate per layer of the last run."""
+    """(net, run): run(images, spikes=None) -> answers, and appends the firing rate of each layer to `spikes`."""
     import torch
     from spikingjelly.activation_based import functional, layer, neuron
 

@@ -182,6 +182,13 @@ def test_run_json(run_json, precision):
     assert totals["energy_joule"] == total["total"] * 599 and total["memory"] > 0  # of the run, with memory
 
 
+def test_a_file_says_the_command_that_made_it(run, tmp_path):
+    out = tmp_path / "a run.h5"
+    assert run("run", MODEL, DATA, "--limit", 3, "--out", out)[0] == 0
+    with eventsim.open_run(out) as kept:
+        assert kept.summary.made.command == f"eventsim run {MODEL} {DATA} --limit 3 --out '{out}'"
+
+
 def test_run_says_what_python_says(run_json):
     x, y = digits()
     recording = eventsim.Simulator(eventsim.load(MODEL)).run(x)

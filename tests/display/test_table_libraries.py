@@ -51,6 +51,40 @@ def test_pyarrow():
     assert table.column("x").null_count == 1
 
 
+LOSSLESS = Table({"text": [None, "a"], "flag": [True, None], "large": [(1 << 62) + 1, None], "few": [1, None]})
+EMPTY = Table({"text": [], "n": np.zeros(0, np.int64)})
+
+
+def test_pandas_keeps_what_it_would_guess_away():
+    pandas = pytest.importorskip("pandas")
+    frame = LOSSLESS.to_pandas()
+    rows = [tuple(None if pandas.isna(value) else value for value in row)
+            for row in frame.itertuples(index=False)]
+    assert rows == LOSSLESS.rows and rows[0][2] == (1 << 62) + 1
+    assert [str(frame[name].dtype) for name in ("flag", "large", "few")] == ["boolean", "Int64", "Int64"]
+    assert pandas.api.types.is_string_dtype(EMPTY.to_pandas()["text"].dtype)
+    assert EMPTY.to_pandas()["n"].dtype == np.int64
+
+
+def test_arrow_keeps_what_it_would_guess_away(monkeypatch):
+    polars, pyarrow = pytest.importorskip("polars"), pytest.importorskip("pyarrow")
+    table = pyarrow.table(LOSSLESS)
+    assert [tuple(row.values()) for row in table.to_pylist()] == LOSSLESS.rows
+    assert pyarrow.table(EMPTY).schema.field("text").type == pyarrow.string()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert polars.DataFrame(LOSSLESS).rows() == LOSSLESS.rows
+    assert polars.DataFrame(EMPTY).schema == {"text": polars.String, "n": polars.Int64}
+
+
+@pytest.mark.parametrize("values, dtype", [
+    ([], "U"), ([True, False], "b"), ([1, 2], "i"), ([(1 << 64) - 1, 0], "u"), ([1 << 70, 0], "f"), ([1, 0.5], "f"),
+    ([None, None], "f"), (["a", None], "U"), ([None, True], "f"), ([True, 2], "i"),
+])
+def test_the_type_of_a_column(values, dtype):
+    column = Table({"a": values}).as_arrays()["a"]
+    assert column.dtype.kind == dtype and (dtype == "U" or None in values or column.tolist() == values)
+
+
 def test_libraries_that_are_absent(monkeypatch):
     for name in ("pandas", "polars", "pyarrow"):
         monkeypatch.setitem(sys.modules, name, None)

@@ -106,12 +106,14 @@ def all_pictures():
 
 # what each axis must say: quantity, and its unit where it has one
 LABELS = {
-    "raster": ("step", "neuron", "events per step", "firing (%)"), "rates": ("rate (events per step)", "step"),
+    "raster": ("step (from 1)", "neuron", "events per step", "firing (%)"),
+    "rates": ("rate (events per step)", "step (from 1)"),
     "levels": ("level of the event",), "planes": ("value of the bit (levels)",), "maps": ("x", "y"),
     "intervals": ("interval (steps)",),
     "correlations": ("neuron (index in the layer)", "correlation", "pairs"),
     "operations": ("operations per sample",), "membranes": ("membrane (thresholds)", "share (%)"),
-    "drift": ("step", "root mean square of U (thresholds)"), "traces": ("step", "membrane (the model's unit)"),
+    "drift": ("step (from 1)", "root mean square of U (thresholds)"),
+    "traces": ("step (from 1)", "membrane (the model's unit)"),
     "accuracy": ("steps presented", "share of samples"), "confusion": ("prediction (class)", "label (class)"),
 }
 

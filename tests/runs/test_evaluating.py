@@ -584,6 +584,13 @@ def test_a_layer_that_never_fires_has_a_rate():
     assert printed == {"in": "1.0000", "n": "0.0000", "out": "-"}
 
 
+def test_only_the_command_line_says_a_command():
+    """From Python, sys.argv is that of another program."""
+    model, x, _ = small_network()
+    assert eventsim.evaluate(Simulator(model), x).made.command is None
+    assert eventsim.evaluate(Simulator(model), x, command="python train.py").made.command == "python train.py"
+
+
 def test_a_run_of_eventsim_0_1(tmp_path):
     """What 0.1 wrote of a network is read, and is what this version says of it."""
     path = tmp_path / "old.h5"
@@ -594,7 +601,9 @@ def test_a_run_of_eventsim_0_1(tmp_path):
     with eventsim.open_run(path) as run:
         assert '"profile": "loihi"' in json.dumps(run._summary_json) and run.summary.chip == "loihi"
         assert run.summary.weights is None and all(one.weights for one in new.weights.values())
-        assert results_of(run.summary) == results_of(replace(new, weights=None))  # which 0.1 did not say
+        nodes = [replace(node, settings={key: node.settings[key] for key in old.settings})
+                 for node, old in zip(new.nodes, run.summary.nodes)]  # 0.1 said fewer of them, and no weights
+        assert results_of(run.summary) == results_of(replace(new, weights=None, nodes=tuple(nodes)))
         assert run.summary.made.command.startswith("eventsim run net.h5 data.npz --profile loihi")
         assert_same_arrays(run.statistics, new.statistics)
         assert run.summary.as_text().splitlines()[2:] == new.as_text().splitlines()[2:]

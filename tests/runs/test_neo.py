@@ -161,6 +161,33 @@ def test_neo_writes_and_reads_it(tmp_path):
     np.testing.assert_array_equal(levels[0], recorded().levels("neuron4")[0].reshape(recorded().timesteps, -1))
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of how neo calls pynwb
+def test_nwb_keeps_times_and_names_and_levels_can_be_added(tmp_path):
+    """As the guide on notebooks says it."""
+    pynwb = pytest.importorskip("pynwb")
+    from datetime import datetime, timezone
+
+    block, path = to_neo(recorded(), "neuron4", [0, 2]), str(tmp_path / "spikes.nwb")
+    with pytest.raises(Exception, match="session_start_time"):
+        neo.io.NWBIO(path, mode="w").write_block(block)
+    block.annotate(session_start_time=datetime.now(timezone.utc))
+    (tmp_path / "spikes.nwb").unlink(missing_ok=True)
+    neo.io.NWBIO(path, mode="w").write_block(block)
+    trains = [train for segment in block.segments for train in segment.spiketrains]
+    with pynwb.NWBHDF5IO(path, "a") as file:
+        nwb = file.read()
+        levels = [train.array_annotations["level"] for train in trains]
+        nwb.units.add_column("level", "the level of each spike", data=levels, index=True)
+        file.write(nwb)
+    with pynwb.NWBHDF5IO(path, "r") as file:
+        units = file.read().units
+        assert len(units) == len(trains)
+        for i, train in enumerate(trains):
+            assert units["_name"][i] == train.name
+            np.testing.assert_allclose(units["spike_times"][i], train.rescale("s").magnitude)
+            np.testing.assert_array_equal(units["level"][i], train.array_annotations["level"])
+
+
 # ---------------------------------------------------------------- errors
 
 

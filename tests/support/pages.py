@@ -35,7 +35,7 @@ KINDS = ("sh", "python", "text", "console")
 FENCE = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 SPEED = re.compile(r"[\d.]+( k| M)? samples/s")
 # a script that imports one is left out where it is missing
-HEAVY = ("torch", "snntorch", "spikingjelly", "norse", "sinabs")
+HEAVY = ("torch", "snntorch", "spikingjelly", "norse", "sinabs", "pynwb")
 DIFFERENT = 3  # exit status of `eventsim diff`
 
 

@@ -11,6 +11,7 @@ from eventsim.arguments import instance_of, integer, shown
 from eventsim.display.card import Card, Shown
 from eventsim.engine.state import State
 from eventsim.engine.stream.options import Course, duration_text, span_text
+from eventsim.equality import ByValue
 from eventsim.errors import DataError
 from eventsim.program import Program
 from eventsim.text import all_digits, many
@@ -29,8 +30,8 @@ def _check_array(state, name, shape, kinds, optional):
         raise DataError(f"state.{name} is {shown(value)}, expected an array as a stream gave it")
 
 
-@dataclass(repr=False)
-class StreamState(Shown):
+@dataclass(repr=False, eq=False)
+class StreamState(ByValue, Shown):
     """What a stream carries from window to window.
 
     cut: (microseconds of a step, steps of a window, steps between windows). network: `State` after `done` steps,

@@ -1,7 +1,6 @@
 """Streaming: events without end through a simulator, a window of steps at a time, in bounded memory."""
 
 import time
-import warnings
 from dataclasses import dataclass, field, replace
 from typing import Callable, Iterator
 
@@ -20,7 +19,8 @@ from eventsim.engine.stream.paced import Pace, Reader
 from eventsim.engine.stream.state import StreamState
 from eventsim.engine.stream.stepping import Levels, Stepping
 from eventsim.engine.stream.summary import StreamSummary, Tally
-from eventsim.errors import DataError, EventsimWarning, LevelError
+from eventsim.equality import FrozenByValue
+from eventsim.errors import DataError, LevelError, warn
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.live import event_stream
 from eventsim.inputs.preparing import check_sensor
@@ -30,8 +30,8 @@ from eventsim.text import all_digits, many, number, quantity
 MERGE = "; where events share a pixel and a step, coincident='merge' makes them one"
 
 
-@dataclass(frozen=True, repr=False)
-class StreamWindow(Shown):
+@dataclass(frozen=True, repr=False, eq=False)
+class StreamWindow(FrozenByValue, Shown):
     """What one window of a stream gave.
 
     number: from 0 on. start, stop: the time in which its steps lie, microseconds, as the events' t.
@@ -64,8 +64,8 @@ class StreamWindow(Shown):
     answer: np.ndarray
     scores: np.ndarray
     recording: Recording = field(repr=False)
-    seconds: float = 0.0
-    latency: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
+    latency: float = field(default=0.0, compare=False)
 
     def card(self) -> Card:
         """Show when the window was, what came, and the classes with the largest scores."""
@@ -126,7 +126,7 @@ class Stream(Shown):
         self.course = Course.of(window, options, node.events)
         doubt = simulator.model.doubt_of_steps(self.course.window if options.fresh else None)
         if doubt:
-            warnings.warn(doubt, EventsimWarning, stacklevel=3)
+            warn(doubt)
         self._simulator, self._executor, self._options = simulator, executor, options
         self._stepping = Stepping(self.course, self.source.start)
         self._levels = Levels(self.course.window if options.fresh else self.course.stride, self.course.bins,
@@ -196,8 +196,8 @@ class Stream(Shown):
 
     def _compile(self, node):
         """Compile kernels, and bind them to the memory of a window, with and without a state."""
-        self._simulator.compile(self._record)
         blank = self._levels.filled(*np.empty((2, 0), np.int64), self._levels.steps)
+        self._simulator.compile(self._record, blank)
         safe = self._simulator.program.safe_steps
         if safe is None or safe >= 2 * blank.shape[1]:  # else the first windows say so
             first = self._run(blank, None)
