@@ -32,7 +32,7 @@ GOOD = {("Run", "kind"): "potentials", ("Run", "name"): "n", ("RunSummary", "val
         ("EnergyTable", "kind"): "float",
         ("EnergyTable", "bits"): 8, ("EnergyTable", "other"): 8, ("Trace", "layer"): "n",
         ("Trace", "variable"): "spikes",
-        ("Trace", "shape"): (3,)}
+        ("Trace", "shape"): (3,), ("Trace", "n_samples"): 2, ("Trace", "n_steps"): 3}
 
 
 @pytest.fixture(scope="module")
