@@ -79,6 +79,7 @@ class Executor:
         self._schedules = Schedules(program, self._sizes, chunk, block)
         self._checked_before = self._input.encoding == "real" or self._input.signed  # others are by a kernel
         self._wants, self._known, self._local = {}, {}, threading.local()
+        self._compiled = set()  # kinds of runs of which a blank sample ran
         self._doubted = False
         self._other_from = min((steps for rounding in program.rounding.values()
                                 for steps, _ in rounding.later.values()), default=math.inf)
@@ -220,14 +221,15 @@ class Executor:
         """Compile, or load from the cache, the kernels of runs of some kinds, by running a blank sample of each.
         Raises DataError for names in `record` that are none."""
         check_processor(self.program.dtype)
-        wanted, ran = self._wanted(record), set()
+        wanted = self._wanted(record)
         for begun, dtype, chunk in kinds:
             schedules = self._schedules if chunk is None else Schedules(self.program, self._sizes, chunk, None)
             schedule = schedules.of(wanted, begun)
             schedule = schedule._replace(chunks=kinds_of_chunks(schedule.chunks))
-            if (tuple(schedule.chunks), dtype) not in ran:
-                ran.add((tuple(schedule.chunks), dtype))
+            kind = record, tuple(schedule.chunks), dtype
+            if kind not in self._compiled:
                 self._run_blank(record, begun, dtype, schedule)
+                self._compiled.add(kind)
 
     def _run_blank(self, record, begun: Begun, dtype, schedule: Schedule):
         """Run a blank sample by a schedule. begun: how a run of which it is an extract begins."""

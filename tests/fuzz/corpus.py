@@ -217,7 +217,7 @@ MADE = summary.Made("0.1", "3.11", "2.0", "0.60", "a processor", "2026-01-01T00:
 
 
 def _write_runs(folder):
-    with mock.patch.object(summary, "_made", lambda: MADE):  # the same files everywhere
+    with mock.patch.object(summary, "_made", lambda command: MADE):  # the same files everywhere
         _write_run_files(folder)
 
 
