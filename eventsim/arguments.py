@@ -16,6 +16,17 @@ def shown(value) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def first_wrong(values, wrong) -> str:
+    """Return ": VALUE at [INDEX]" for the end of a message: the first value of an array at which `wrong`, bool of
+    its shape, is true; of a single value ": VALUE"."""
+    place, at = int(wrong.argmax()), []
+    value = shown(values.reshape(-1)[place].item())
+    for length in reversed(values.shape):
+        place, i = divmod(place, length)
+        at.insert(0, str(i))
+    return f": {value}" if values.size == 1 else f": {value} at [{', '.join(at)}]"
+
+
 def path_of(value, name="path", error=DataError):
     """Return a path unchanged if it is a str or an os.PathLike of str. Raises `error` for anything else: `open`
     would take a number for an open file."""

@@ -15,7 +15,7 @@ from typing import Callable, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 
-from eventsim.arguments import finite_number, index_of, shown
+from eventsim.arguments import finite_number, first_wrong, index_of, shown
 from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError, ModelError
 from eventsim.inputs.binning import bin_events, event_array, late_events, steps_of
@@ -341,7 +341,8 @@ def _times(column, name):
     with np.errstate(over="ignore"):  # of a wider float than float64: infinite, so refused
         sizes = np.abs(column.astype(np.float64))
     if len(column) and not (sizes < LARGEST_TIME).all():
-        raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})")
+        raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})"
+                        f"{first_wrong(column, ~(sizes < LARGEST_TIME))}")
     if column.dtype.kind != "f":
         return column.astype(np.int64)
     times = np.rint(column).astype(np.int64)

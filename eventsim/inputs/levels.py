@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from eventsim.arguments import first_wrong
 from eventsim.errors import DataError, LevelError, warn
 from eventsim.tensors import as_array
 
@@ -172,7 +173,8 @@ def check_values(x, input_node):
     if x.dtype.kind in "iu" and input_node.encoding != "real" and _are_levels(x, input_node):
         return
     if x.dtype.kind == "f" and not np.isfinite(_narrowed(x)).all():
-        raise DataError("x has a value that is not finite (NaN, infinite, or beyond float64)")
+        raise DataError("x has a value that is not finite (NaN, infinite, or beyond float64)"
+                        f"{first_wrong(x, ~np.isfinite(_narrowed(x)))}")
     if input_node.encoding == "real":
         _warn_of_pixels(x, input_node)
         return

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from eventsim.arguments import first_wrong
 from eventsim.errors import DataError
 from eventsim.storage.npz import fortran_array
 
@@ -32,9 +33,12 @@ def checked_labels(y, n_samples, path):
     if y.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # signalling NaN, which is refused below
             y = y.astype(np.float64)  # narrow floats do not reach the largest class
-    known = len(y) == 0 or (y.min() >= 0 and y.max() < N_CLASSES)  # False for NaN
-    if not known or (y.dtype.kind == "f" and (y != np.floor(y)).any()):
-        raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more")
+    known = (y >= 0) & (y < N_CLASSES)  # False for NaN
+    if y.dtype.kind == "f":
+        known &= y == np.floor(y)
+    if not known.all():
+        raise DataError(f"{path}: y has a value that is no class number, whole and 0 or more"
+                        f"{first_wrong(y, ~known)}")
     return y.astype(np.int64, copy=False)
 
 

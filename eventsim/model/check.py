@@ -5,7 +5,7 @@ from typing import Dict
 
 import numpy as np
 
-from eventsim.arguments import mapping, shown
+from eventsim.arguments import first_wrong, mapping, shown
 from eventsim.display.card import Card, Shown, times
 from eventsim.equality import ByValue
 from eventsim.errors import DataError, ModelError
@@ -88,5 +88,5 @@ def _numbers(value, name, kinds, expected="numbers"):
     if array.dtype.kind not in kinds or array.dtype.itemsize > 8 or array.ndim == 0:
         raise ModelError(f"check: {name} is {array.dtype} of shape {array.shape}, expected an array of {expected}")
     if not np.isfinite(array).all():
-        raise ModelError(f"check: {name} has a value that is not finite")
+        raise ModelError(f"check: {name} has a value that is not finite{first_wrong(array, ~np.isfinite(array))}")
     return array

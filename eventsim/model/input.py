@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from math import prod
 from typing import List, Optional, Tuple
 
-from eventsim.arguments import finite_number, instance_of, integer
+from eventsim.arguments import finite_number, first_wrong, instance_of, integer
 from eventsim.errors import ModelError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
@@ -130,7 +130,7 @@ class Input(Node):
         if self.scale <= 0:
             raise ModelError(f"scale is {self.scale}, expected a value above 0")
         if (self.std <= 0).any():
-            raise ModelError("std has a value that is not above 0")
+            raise ModelError(f"std has a value that is not above 0{first_wrong(self.std, self.std <= 0)}")
         if self.encoding != "image" and (self.mean.any() or (self.std != 1).any()):
             raise ModelError(f"mean and std belong to encoding 'image', not {self.encoding!r}")
         if self.encoding == "real" and self.scale != 1:

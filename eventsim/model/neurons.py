@@ -10,7 +10,7 @@ from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import finite_number, integer
+from eventsim.arguments import finite_number, first_wrong, integer
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
@@ -22,8 +22,9 @@ from eventsim.model.parameters import (
 def _check_leaks(node, leaks=(("leak", "membrane"), ("current_leak", "current"))):
     for name, quantity in leaks:
         value = getattr(node, name)
-        if value is not None and ((value < 0).any() or (value > 1).any()):
-            raise ModelError(f"{name} has a value outside 0 to 1 (it is the factor on the {quantity})")
+        if value is not None and ((value < 0) | (value > 1)).any():
+            raise ModelError(f"{name} has a value outside 0 to 1 (it is the factor on the {quantity})"
+                             f"{first_wrong(value, (value < 0) | (value > 1))}")
 
 
 def _check_resets(node):
@@ -36,7 +37,7 @@ def _check_positive(node, *names):
     for name in names:
         value = getattr(node, name)
         if value is not None and (value <= 0).any():
-            raise ModelError(f"{name} has a value that is not above 0")
+            raise ModelError(f"{name} has a value that is not above 0{first_wrong(value, value <= 0)}")
 
 
 def _resolution(value):
@@ -186,7 +187,8 @@ class Neuron(_Sender):
         _check_resets(self)
         self.resolution = _resolution(self.resolution)
         if self.signed and (self.v_threshold <= 0).any():
-            raise ModelError("v_threshold has a value that is not above 0, which signed needs")
+            raise ModelError("v_threshold has a value that is not above 0, which signed needs"
+                             f"{first_wrong(self.v_threshold, self.v_threshold <= 0)}")
         if self.signed and self.rectify:
             raise UnsupportedError("rectify (MPR) is not defined for signed levels")
         if self.reset == "none" and (self.reset_delay or (self.bits > 1).any()):
@@ -398,9 +400,10 @@ class SigmaDelta(_Sender):
         _check_resets(self)
         self.resolution = _resolution(self.resolution)
         if self.quantum <= 0:
-            raise ModelError("quantum has a value that is not above 0")
+            raise ModelError(f"quantum is {self.quantum}, expected a value above 0")
         if (self.v_threshold < 0).any():
-            raise ModelError("v_threshold has a value below 0")
+            below = first_wrong(self.v_threshold, self.v_threshold < 0)
+            raise ModelError(f"v_threshold has a value below 0{below}")
 
     @property
     def n_bits(self) -> int:

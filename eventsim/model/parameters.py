@@ -4,7 +4,7 @@ from typing import Tuple, Union
 
 import numpy as np
 
-from eventsim.arguments import integer, shown
+from eventsim.arguments import first_wrong, integer, shown
 from eventsim.errors import DataError, ModelError
 from eventsim.tensors import as_array
 from eventsim.text import did_you_mean
@@ -30,8 +30,10 @@ def float_array(value, name):
             array = np.array(array, dtype=np.float64)
     except (TypeError, ValueError, DataError):
         raise ModelError(f"{name} is {shown(value)}, expected a number or an array of numbers") from None
-    if array.size == 0 or not np.isfinite(array).all():
-        raise ModelError(f"{name} has a value that is not finite (or no value at all)")
+    if array.size == 0:
+        raise ModelError(f"{name} has no value at all, expected a number or an array of numbers")
+    if not np.isfinite(array).all():
+        raise ModelError(f"{name} has a value that is not finite{first_wrong(array, ~np.isfinite(array))}")
     return array
 
 

@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from eventsim.arguments import finite_number, several
+from eventsim.arguments import finite_number, first_wrong, several
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import extent, Node
 from eventsim.model.parameters import (
@@ -223,8 +223,10 @@ class BatchNorm(Node):
             setattr(self, name, value)
         self.eps = finite_number(self.eps, "eps", ModelError)
         self.scale = finite_number(self.scale, "scale", ModelError)
-        if (self.running_var + self.eps <= 0).any():
-            raise ModelError("running_var + eps has a value that is not above 0")
+        variance = self.running_var + self.eps
+        if (variance <= 0).any():
+            raise ModelError("running_var + eps has a value that is not above 0"
+                             f"{first_wrong(variance, variance <= 0)}")
 
     def gives(self, read):
         return read if read == "current" else "scaled"

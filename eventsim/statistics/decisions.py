@@ -5,7 +5,7 @@ from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 
-from eventsim.arguments import integer, shown
+from eventsim.arguments import first_wrong, integer, shown
 from eventsim.display.card import Card, Shown
 from eventsim.equality import FrozenByValue
 from eventsim.errors import DataError, warn
@@ -139,7 +139,7 @@ def class_numbers(labels, n_samples) -> np.ndarray:
     labels = one_label_each(labels, n_samples)
     if (labels < 0).any():
         raise DataError("labels has values that are no class numbers, which are 0 or more; leave out samples that "
-                        "have no label")
+                        f"have no label{first_wrong(labels, labels < 0)}")
     return labels
 
 
@@ -154,6 +154,8 @@ def one_label_each(labels, n_samples) -> np.ndarray:
     if labels.shape != (n_samples,) or labels.dtype.kind not in "iuf":
         raise DataError(f"labels has shape {labels.shape} and type {labels.dtype}, expected one number per "
                         f"sample, ({n_samples},)")
-    if labels.dtype.kind == "f" and not ((np.abs(labels) < 2.0**63) & (labels == np.floor(labels))).all():
-        raise DataError("labels has values that are no class numbers, which are whole")
+    are_whole = labels.dtype.kind != "f" or (np.abs(labels) < 2.0**63) & (labels == np.floor(labels))
+    if not np.all(are_whole):
+        raise DataError("labels has values that are no class numbers, which are whole"
+                        f"{first_wrong(labels, ~are_whole)}")
     return labels.astype(np.int64)

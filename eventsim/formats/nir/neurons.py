@@ -16,6 +16,7 @@ import math
 
 import numpy as np
 
+from eventsim.arguments import first_wrong
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.neurons import Neuron, Readout
 from eventsim.model.parameters import compact
@@ -60,7 +61,7 @@ def _potentials(kind, values, dynamics, reading):
         if (unit <= 0).any():
             raise UnsupportedError(
                 "r (or w_in) has a value that is not above 0, by which 'scaled_euler' divides; choose "
-                "integration='euler'"
+                f"integration='euler'{first_wrong(unit, unit <= 0)}"
             )
     if reading.start == "leak":
         origin = dynamics["v_leak"]
@@ -121,7 +122,7 @@ def _gain(share, tau, factor, reading):
 def _decay(tau, name, reading):
     """Return (the share of a state that a step leaves, the share a that it takes away)."""
     if (tau <= 0).any():
-        raise ModelError(f"{name} has a value that is not above 0")
+        raise ModelError(f"{name} has a value that is not above 0{first_wrong(tau, tau <= 0)}")
     steps = reading.dt / tau
     if reading.integration in ("exponential", "impulse"):
         # of math, since NumPy's exp differs between processors; there are few different values
@@ -145,6 +146,7 @@ def _firing(values, reading, shape):
     if (quantum <= 0).any():
         raise UnsupportedError(
             "v_threshold has a value that is not above 0, which reset='soft' and several bits subtract"
+            f"{first_wrong(quantum, quantum <= 0)}"
         )
     if quantum.ndim > 1:
         raise UnsupportedError(

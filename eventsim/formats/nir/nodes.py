@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from eventsim.arguments import first_wrong
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.formats.nir.neurons import (
     build_neuron, fits_two_axes, fitted, INTEGRATING, same_shape, SPIKING,
@@ -278,7 +279,7 @@ def _maybe_endless(group, name):
     if values.dtype.kind != "f" or not np.isposinf(values).any():
         return _numbers(group, name)
     if np.isnan(values).any() or np.isneginf(values).any():
-        raise group.error(f"{name} has a value that is not finite")
+        raise group.error(f"{name} has a value that is not finite{first_wrong(values, ~(values > -np.inf))}")
     return values.astype(np.float64)
 
 
