@@ -113,7 +113,8 @@ def refuse_beside_loader(x, **given) -> None:
         return
     for name, values in given.items():
         if values is not None:
-            reason = ("whose samples may come in any order; give x as an array" if name == "lengths" else
+            not_in_batches = name in ("lengths", "state")
+            reason = ("whose samples may come in any order; give x as an array" if not_in_batches else
                       "whose batches have the labels; give one of them")
             raise DataError(f"{name} is given, but x is a loader, {reason}")
 

@@ -124,6 +124,7 @@ def test_nothing_of_each_sample_stands_beside_a_loader():
             (lambda: eventsim.evaluate(SIMULATOR, (loader, None, own)), lengths),
             (lambda: eventsim.compare(SIMULATOR, SIMULATOR, loader, lengths=own), lengths),
             (lambda: SIMULATOR.run(loader, lengths=own), lengths),
+            (lambda: SIMULATOR.run(loader, state=SIMULATOR.run(X).state), lengths.replace("lengths", "state")),
             (lambda: list(SIMULATOR.iterate([(loader, None, own)])), lengths)):
         with pytest.raises(DataError, match=f"^{message}$"):
             ask()

@@ -35,6 +35,7 @@ from eventsim.spikes import Spikes
 from eventsim.storage.hdf5 import open_hdf5
 from eventsim.storage.npz import npz_header_of_any_order, npz_member
 from eventsim.storage.reading import HoldsFile, one_line, reading, refuse_special
+from eventsim.storage.signatures import is_of_torch
 from eventsim.tensors import as_array
 from eventsim.text import many
 
@@ -415,9 +416,8 @@ def _check_npz(archive, path):
     """Raise DataError for a zip archive of other things than arrays."""
     names = archive.namelist()
     if names and not any(name.endswith(".npy") for name in names):
-        is_of_torch = any(name.rpartition("/")[2] == "data.pkl" for name in names)
-        torch = "; it seems to be a torch file, whose pickle is a program and never loaded" * is_of_torch
-        raise DataError(f"{path}: a zip archive without arrays (.npy){torch}; a trace is an .npz file, of "
+        hint = "; it seems to be a torch file, whose pickle is a program and never loaded" * is_of_torch(path)
+        raise DataError(f"{path}: a zip archive without arrays (.npy){hint}; a trace is an .npz file, of "
                         "numpy.savez(path, **{'layer/spikes': array})")
 
 

@@ -91,7 +91,9 @@ class Executor:
         if type(record) is not tuple:
             record = record_names(record)
         key = None
-        if state is None:
+        if state is not None:
+            refuse_beside_loader(x, state=state)
+        else:
             key = self._key(x, timesteps, record, keep_state, samples_first)
             recording = self._run_alike(key, x)
             if recording is not None:

@@ -24,12 +24,13 @@ def what_it_seems(path, start: bytes) -> Tuple[str, bool]:
     start: its first bytes."""
     suffix = Path(path).suffix.lower()
     by_suffix = next((what for suffixes, what in NETWORKS.items() if suffix in suffixes), "")
-    network = "a torch file" if start.startswith(b"PK") and _is_of_torch(path) else by_suffix
+    network = "a torch file" if start.startswith(b"PK") and is_of_torch(path) else by_suffix
     seems = next((what for key, what in SIGNATURES.items() if start.startswith(key)), "")
     return network or seems, bool(network)
 
 
-def _is_of_torch(path):
+def is_of_torch(path) -> bool:
+    """Return whether a file is a zip archive as torch writes them."""
     with suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         return any(name.rpartition("/")[2] == "data.pkl" for name in archive.namelist())
     return False

@@ -14,8 +14,8 @@ import pytest
 from reference_equality import assert_equal_to_reference
 
 import reference
-from eventsim import Chip, Dense, Input, Model, Neuron, Simulator
-from eventsim.errors import UnsupportedError
+from eventsim import Chip, Dense, Input, Model, Neuron, SigmaDelta, Simulator
+from eventsim.errors import EventsimWarning, UnsupportedError
 from eventsim.kernels.arguments import INT32_MAX, Update
 from eventsim.lowering import overflow
 from eventsim.lowering.linear import Current, Maximum, Path, Term
@@ -393,3 +393,16 @@ def test_what_is_proved_of_a_chip_is_what_the_reference_computes(case):
     x = x[:steps].reshape(1, -1, 1)
     assert_equal_to_reference(model, x, "fixed", chip=chip)
     assert reference.simulate(model, x, "fixed", chip=chip).levels["n"].any()
+
+
+@pytest.mark.parametrize("node", [
+    Neuron(100.0, quantum=100.0, resolution=1.0, signed=True, reset="none"), SigmaDelta(resolution=1.0),
+], ids=["signed", "changes"])
+def test_a_membrane_whose_size_32_bits_do_not_hold_is_said(node, recwarn):
+    model = Model({"in": Input((1,)), "w": Dense([[-1.0]]), "n": node}, [("in", "w"), ("w", "n")])
+    wide = dict(sum_bits=32, sum_overflow="wrap", current_bits=32, current_overflow="wrap")
+    Simulator(model, chip=Chip("narrow", membrane_bits=30, membrane_overflow="wrap", **wide))
+    assert not recwarn
+    with pytest.warns(EventsimWarning, match="^node 'n' .*can be -2.31, whose size they do not hold") as said:
+        Simulator(model, chip=Chip("wide", membrane_bits=32, membrane_overflow="wrap", **wide))
+    assert said[0].filename == __file__
