@@ -325,16 +325,18 @@ def fire_traced(sums, still, update, maps, geometry, sample, tile, row):
                 if n.signed:
                     minus = below(h, zero)
                     rest = select(minus, negated(h), h)
+                largest = below(rest, zero) if n.signed else nobody  # -2^31 wraps to itself: it reaches all
                 sent = zero
                 fired = nobody
                 mask = p.mask + t * n_planes * p.masks_per_plane
                 for b in range(n.bits - 1, -1, -1):
                     threshold = load(n.thresholds, b * p.per_plane + p.neuron, zero)
-                    spikes = and_not(at_least(rest, threshold), idle)
+                    spikes = and_not(or_(at_least(rest, threshold), largest), idle)
                     if n.lacks:
                         spikes = and_(spikes, below(threshold, splat(NEVER, zero)))
                     amount = select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                     rest = rest - amount
+                    largest = and_not(largest, spikes)
                     fired = or_(fired, spikes)
                     if n.reset_delay:
                         sent = sent + amount
@@ -410,7 +412,8 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
                 change = active - sent
                 minus = below(change, zero)
                 rest = select(minus, negated(change), change)
-                enough = at_least(rest, least)
+                largest = below(rest, zero)  # -2^31 wraps to itself: it reaches all
+                enough = or_(at_least(rest, least), largest)
                 rest = select(enough, rest, zero)
                 sent = sent + select(enough, change, zero)
                 mask = p.mask + t * 2 * n.bits * p.masks_per_plane
@@ -419,7 +422,8 @@ def send_changes(sums, still, update, maps, geometry, sample, tile, row):
                         minus, load(n.thresholds, (n.bits + b) * p.per_plane + p.neuron, zero),
                         load(n.thresholds, b * p.per_plane + p.neuron, zero),
                     )
-                    spikes = at_least(rest, reached)
+                    spikes = or_(at_least(rest, reached), largest)
+                    largest = and_not(largest, spikes)
                     rest = rest - select(spikes, load(n.amounts, b * p.padded + p.channel, zero), zero)
                     k = mask + b * p.masks_per_plane
                     store_one(maps.masks, k, and_not(spikes, minus))

@@ -7,7 +7,7 @@ from typing import Optional
 
 import numpy as np
 
-from eventsim.errors import UnsupportedError, warn
+from eventsim.errors import UnsupportedError
 from eventsim.kernels.arguments import INT32_MAX, NO_LIMIT, SATURATE, WRAP, WRAP_ONCE
 from eventsim.lowering.linear import Maximum
 from eventsim.model.chip import Chip
@@ -132,9 +132,6 @@ def _membrane(label, update, bound, growth, drive, chip):
     start, unit = _start(update), 1 << update.decay_bits
     if rule == "wrap":
         _require(label, start)  # nothing brings what a reset leaves back to its width
-        if (update.signed or update.changes) and top >= 1 << 31:
-            warn(f"{label}: a membrane that wraps at 32 bits can be -2^31, whose size they do not hold: it sends "
-                 "nothing then, where its level is below 0; give the chip a membrane of at most 30 bits")
         if update.changes and top < 1 << 31:  # what wraps is the sum of the changes, before the bias
             _require(label, top + drive)
         return None

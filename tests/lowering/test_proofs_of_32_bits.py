@@ -15,7 +15,7 @@ from reference_equality import assert_equal_to_reference
 
 import reference
 from eventsim import Chip, Dense, Input, Model, Neuron, SigmaDelta, Simulator
-from eventsim.errors import EventsimWarning, UnsupportedError
+from eventsim.errors import UnsupportedError
 from eventsim.kernels.arguments import INT32_MAX, Update
 from eventsim.lowering import overflow
 from eventsim.lowering.linear import Current, Maximum, Path, Term
@@ -396,13 +396,21 @@ def test_what_is_proved_of_a_chip_is_what_the_reference_computes(case):
 
 
 @pytest.mark.parametrize("node", [
-    Neuron(100.0, quantum=100.0, resolution=1.0, signed=True, reset="none"), SigmaDelta(resolution=1.0),
-], ids=["signed", "changes"])
-def test_a_membrane_whose_size_32_bits_do_not_hold_is_said(node, recwarn):
-    model = Model({"in": Input((1,)), "w": Dense([[-1.0]]), "n": node}, [("in", "w"), ("w", "n")])
-    wide = dict(sum_bits=32, sum_overflow="wrap", current_bits=32, current_overflow="wrap")
-    Simulator(model, chip=Chip("narrow", membrane_bits=30, membrane_overflow="wrap", **wide))
-    assert not recwarn
-    with pytest.warns(EventsimWarning, match="^node 'n' .*can be -2.31, whose size they do not hold") as said:
-        Simulator(model, chip=Chip("wide", membrane_bits=32, membrane_overflow="wrap", **wide))
-    assert said[0].filename == __file__
+    Neuron(100.0, quantum=100.0, resolution=1.0, signed=True, reset="none"),
+    Neuron(100.0, quantum=100.0, resolution=1.0, signed=True, reset="hard"),
+    Neuron(100.0, quantum=3.0, resolution=1.0, bits=5, signed=True),
+    Neuron(100.0, quantum=7.0, resolution=1.0, bits=2, signed=True, reset_delay=1),
+    SigmaDelta("sigma_delta", bits=4, quantum=5.0, resolution=1.0, rectify=False),
+    SigmaDelta("delta", v_threshold=100.0, quantum=100.0, resolution=1.0, rectify=False),
+], ids=["none", "hard", "soft", "late", "changes", "changes of one step"])
+def test_the_membrane_whose_size_32_bits_do_not_hold_sends_like_its_neighbours(node):
+    """-2^31 wraps to itself when it is negated: its level is below 0, as those of -2^31 + 1 are."""
+    weight = np.array([[-128.0], [-128.0], [127.0]]) * 2**16
+    model = Model({"in": Input((1,), bits=10, signed=True), "w": Dense(weight, bias=[0.0, 1.0, 0.0]), "n": node},
+                  [("in", "w"), ("w", "n")])
+    chip = Chip("wide", weight_bits=8, weight_shift=16, membrane_bits=32, membrane_overflow="wrap", sum_bits=32,
+                sum_overflow="wrap", current_bits=32, current_overflow="wrap")
+    x = np.array([[[256], [0], [-256], [128], [128], [256], [1], [0], [-512]]])
+    run = assert_equal_to_reference(model, x, "fixed", chip=chip)
+    lowest = run.potentials("n") == -2**31
+    assert lowest.any() and run.levels("n")[lowest][0] < 0
