@@ -24,7 +24,7 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
         several bits, bool or floats whose largest value is 1 are taken so with a warning. For "real" any real
         numbers.
     timesteps: steps of the run, or None; must agree with T where both are given.
-    narrow: whether levels that are bytes may stay so.
+    narrow: whether levels that bytes hold may be bytes: those that are, and those that are copied anyway.
 
     Returns (levels, still). levels: (N, T, *shape), T = 1 where still; int32 (or uint8) for "image" and
     "spikes", float64 for "real"; C-contiguous, aligned and writable, a copy only where needed.
@@ -41,16 +41,25 @@ def to_levels(x, input_node, timesteps=None, narrow=False):
 def checked_levels(x, input_node, narrow=False):
     """Return what `to_levels` returns for an array whose shape fits, in that shape. Raises DataError."""
     _check_type(x)
+    dtype = _type_of_levels(x.dtype, input_node, narrow)
+    if dtype == np.uint8 and x.dtype.kind == "f":
+        levels = _levels_at_once(x, input_node)
+        if levels is not None:
+            return levels
     check_values(x, input_node)
-    if input_node.encoding == "real":
-        dtype = np.float64
-    else:
-        dtype = np.uint8 if narrow and x.dtype == np.uint8 else np.int32
     if x.dtype != dtype:
         return x.astype(dtype, order="C")
     levels = np.ascontiguousarray(x)
     flags = levels.flags
     return levels if flags.aligned and flags.writeable else levels.copy()
+
+
+def _type_of_levels(dtype, input_node, narrow):
+    """Return the type that `to_levels` gives levels that come in one."""
+    if input_node.encoding == "real":
+        return np.float64
+    held_by_bytes = input_node.bits <= 8 and not input_node.signed
+    return np.uint8 if narrow and (dtype == np.uint8 or held_by_bytes and dtype != np.int32) else np.int32
 
 
 def array_of(x):
@@ -220,6 +229,17 @@ def _are_levels(x, input_node):
         return False
     unsigned = x if x.dtype.kind == "u" else x.view(UNSIGNED[x.dtype.itemsize])
     return unsigned.item(unsigned.argmax()) < 1 << input_node.bits
+
+
+def _levels_at_once(x, input_node):
+    """Return floats as the levels that they are, uint8, in fewer passes than `check_values` makes; None where it may
+    have something to say. input_node: an Input of at most 8 bits, without a sign."""
+    with np.errstate(invalid="ignore"):
+        levels = x.astype(np.uint8, order="C")
+    if not (levels == x).all():  # not whole, not a number, or none that a byte holds
+        return None
+    highest = levels.item(levels.argmax())
+    return levels if highest < 1 << input_node.bits and (highest != 1 or not takes_shades(input_node)) else None
 
 
 def _narrowed(x):

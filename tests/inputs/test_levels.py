@@ -104,12 +104,43 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize("narrow", [False, True])
 @pytest.mark.parametrize("node, x, message", BAD)
-def test_what_does_not_fit_is_refused(node, x, message):
+def test_what_does_not_fit_is_refused(node, x, message, narrow):
     with warnings.catch_warnings(), pytest.raises(DataError, match=message) as caught:
         warnings.simplefilter("error")
-        to_levels(x, node, 4)
+        to_levels(x, node, 4, narrow)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bits, signed", [(1, False), (3, False), (8, False), (9, False), (2, True), (8, True)])
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i4", ">i4", "i8", "f2", "f4", ">f4", "f8", "g"])
+def test_narrow_levels_are_the_same_levels(bits, signed, dtype):
+    node = Input((2, 7), "spikes", bits=bits, signed=signed)
+    low, high = level_range(node)
+    low, high = (0, 1) if dtype == "?" else (max(low, 0 if "u" in dtype else -128), min(high, 127))
+    x = np.random.default_rng(0).integers(low, high + 1, (3, 5, 2, 7)).astype(dtype)
+    x[0, 0, 0, :2] = low, high
+    for samples in (x, x[:, ::2], np.asfortranarray(x)):
+        levels, still = to_levels(samples, node, narrow=True)
+        held_by_bytes = dtype == "u1" or dtype != "i4" and bits <= 8 and not signed
+        assert levels.dtype == (np.uint8 if held_by_bytes else np.int32) and not still
+        assert levels.flags.c_contiguous and levels.flags.writeable
+        np.testing.assert_array_equal(levels, to_levels(samples, node)[0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -1, 0.5, 4, 255, 256, 260, 2.0**40, 1e300, 1e-300])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_floats_that_are_no_levels_are_refused(dtype, wrong):
+    with np.errstate(over="ignore"):
+        wrong = np.array(wrong).astype(dtype)
+    x = np.full((1, 5), 2, dtype)
+    x[0, 3] = wrong
+    if wrong == 0:  # less than the type holds
+        assert to_levels(x, SPIKES, narrow=True)[0].tolist() == [[[2, 2, 2, 0, 2]]]
+        return
+    with pytest.raises(DataError):
+        to_levels(x, SPIKES, narrow=True)
 
 
 def test_check_values_takes_any_shape():
