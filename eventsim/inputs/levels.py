@@ -239,7 +239,9 @@ def _levels_at_once(x, input_node):
     if not (levels == x).all():  # not whole, not a number, or none that a byte holds
         return None
     highest = levels.item(levels.argmax())
-    return levels if highest < 1 << input_node.bits and (highest != 1 or not takes_shades(input_node)) else None
+    if highest >= 1 << input_node.bits or highest == 1 and takes_shades(input_node):
+        return None
+    return levels
 
 
 def _narrowed(x):
