@@ -232,8 +232,8 @@ def _are_levels(x, input_node):
 
 
 def _levels_at_once(x, input_node):
-    """Return floats as the levels that they are, uint8, in fewer passes than `check_values` makes; None where it may
-    have something to say. input_node: an Input of at most 8 bits, without a sign."""
+    """Return floats as the levels that they are, uint8, in fewer passes than `check_values` makes; None where that
+    may have something to say. input_node: an Input of at most 8 bits, without a sign."""
     with np.errstate(invalid="ignore"):
         levels = x.astype(np.uint8, order="C")
     if not (levels == x).all():  # not whole, not a number, or none that a byte holds
