@@ -70,12 +70,16 @@ class Attention(FrozenByValue):
     amplitude: Optional[np.ndarray]
 
 
+# methods of paths whose kernels read sorted events -> the order of these
+EVENTS = {"gather": "by row", "pairs": "by row", "attended": "by row",
+          "slide": "by column", "slide_pairs": "by column"}
+
+
 @dataclass(frozen=True, eq=False)
 class Synapses(FrozenByValue):
     """One path: where its spikes come from, and the weights in the layout of its kernel.
 
-    method: how its rows are summed: "gather", "slide", "windowed", "masked", "real", "attended", or, of pairs of
-        int8, "pairs", "slide_pairs", or, of integers and dense spikes, "slide_tables".
+    method: how its rows are summed, see `lowering.methods`.
     ranges: int64 (tiles, 3): first group, one past the last group, first channel of each tile.
     density: share of set bits of the source on the model's check samples, or None.
     by_events: of "slide_tables", the same path as it runs where nobody knows that its spikes are dense.
@@ -91,6 +95,11 @@ class Synapses(FrozenByValue):
     attention: Optional[Attention] = None
     density: Optional[float] = None
     by_events: Optional["Synapses"] = None
+
+    @property
+    def events(self) -> str:
+        """How the events are sorted that its kernel reads: "by row", "by column", or "" where it reads none."""
+        return EVENTS.get(self.method, "")
 
 
 @dataclass(frozen=True, eq=False)

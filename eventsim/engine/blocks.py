@@ -20,7 +20,6 @@ BLOCK_BYTES = 8 << 20  # that the samples of a block write; smaller blocks load 
 NEAR_WEIGHTS = 256 << 10  # bytes of weights that stay in a cache while a small block goes through all layers
 NEAR_BLOCK = 256 << 10  # bytes that samples of such a block write: in tiny networks, calls cost more than caches
 LARGEST_BLOCK = 64  # samples
-BY_EVENTS = ("gather", "pairs", "slide", "slide_pairs", "attended")  # methods of paths that read sorted events
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def sizes(program: Program) -> Sizes:
     trains = {s.name: s.n_planes * s.positions * s.words * 8 for s in stages.values()}
     step = sum(trains.values())
     for path in (path for layer in layers for path in layer.synapses):
-        if path.method in BY_EVENTS:
+        if path.events:
             source = stages[path.source]
             step += source.n_planes * path.geometry.groups * 8 * source.positions
     maps = {layer.name: layer.positions * layer.padded * item for layer in layers}

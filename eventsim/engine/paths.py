@@ -294,7 +294,7 @@ def _events(binding, synapses, span) -> Events:
     stage = binding.program.stages[synapses.source]
     first, n_steps = source.window(synapses.delay, *span)
     groups = synapses.geometry.groups
-    by_column = int(synapses.method in ("slide", "slide_pairs"))
+    by_column = int(synapses.events == "by column")
     key = (synapses.source, first, n_steps, groups, by_column)
     shared = span.steps == binding.setting.steps
     if shared and key in binding.events:

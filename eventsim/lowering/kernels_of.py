@@ -2,7 +2,7 @@
 
 from typing import Dict, List
 
-from eventsim.lowering.layout import WHY
+from eventsim.lowering.methods import WHY
 from eventsim.program import LayerStage, Program
 
 

@@ -12,30 +12,11 @@ from eventsim.program import FanOut
 
 MOST_ROW_WEIGHTS = 3 * 64  # three taps of 64 channels
 WORD = 64  # inputs
-MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window: int16 holds most sums of so many int8
 MOST_PART_BITS, MOST_WIDE_PART_BITS = 9, 7  # of a table of sums: of up to NARROW channels, and of more
 NARROW = 32
 ANY = 64  # planes: more than levels have
-MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in the cache are faster
-MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
 NEAR_BYTES = 24 << 10  # of weights that stay in a first-level cache of 32 KiB beside the spikes
 CHANNELS_AT_ONCE = 4  # looked up in tables of sums of dense spikes; those of five leave the second-level cache
-DENSE = {64: 0.45, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on they are faster than events
-MOST_TABLE_BYTES = 1280 << 10  # of a tile: of one that no second-level cache holds, they take twice as long
-
-
-# Why a path runs as it does, by `program.Synapses.method`
-WHY = {
-    "windowed": "at most 64 inputs, or 256 of an image, under a window: parts of it looked up in tables of sums",
-    "slide": "windows three columns wide, moved by one: each event added to the three columns that it reaches",
-    "slide_pairs": "as slide, two int8 weights added as one int16: weights that a first-level cache does not hold",
-    "slide_tables": "as slide, of dense spikes: four channels at a time looked up in tables of sums",
-    "pairs": "int8 weights, two added as one int16",
-    "gather": "rows of weights of the events under each window",
-    "masked": "one weight per tap and channel, masked by the spikes",
-    "attended": "channel attention weighs the sums",
-    "real": "the input is real: the only synapses that multiply",
-}
 
 
 class Parts(NamedTuple):
@@ -88,8 +69,13 @@ def lanes_for(channels, weight_dtype, row_weights):
     return 16
 
 
+def tiles_of(channels, lanes):
+    """Return how many tiles of `lanes` channels hold so many."""
+    return -(-channels // lanes)
+
+
 def _padded(channels, lanes):
-    return -(-channels // lanes) * lanes
+    return tiles_of(channels, lanes) * lanes
 
 
 def channels_last(values, lanes, fill=0):
@@ -108,93 +94,6 @@ def mask_words(mask):
     return np.packbits(bits, axis=1, bitorder="little").view(np.uint64).reshape(-1)
 
 
-def can_slide(path, weight_shape, out_shape):
-    """Return whether `kernels.gathering.slide_rows` can run a path: windows three columns wide, moved by one."""
-    return (
-        weight_shape[3] == 3 and path.stride == (1, 1) and path.dilation == (1, 1)
-        and path.groups == 1 and out_shape[2] >= 3
-    )
-
-
-def fits_window(path, weight_shape, image):
-    """Return whether `kernels.looking_up.window_rows` is to run a path: at most 64 neurons under a window of
-    several positions, or 256 of an image of few channels, half of whose bits are set; at most 64 under a row of
-    it."""
-    _, channels, height, width = weight_shape
-    if path.groups > 1 or height * width == 1 or channels * width > WORD:
-        return False
-    most_inputs = MOST_IMAGE_INPUTS if image and channels <= MOST_IMAGE_CHANNELS else WORD
-    return channels * height * width <= most_inputs
-
-
-class ReadTrain(NamedTuple):
-    """What a path reads. image: whether it is one. largest, signed: of its levels. density: share of set bits on
-    the check samples, or None."""
-
-    image: bool
-    largest: int
-    signed: bool
-    density: Optional[float] = None
-
-
-def method(path, weight, out_shape, lanes, read):
-    """Return the name of the kernel that runs a path, see `program.Synapses`. weight: as the run uses it. read:
-    ReadTrain. Floats are added in an order that the kernel decides: theirs does not depend on the density."""
-    by_shape = _method_of_shape(path, weight.shape, read.image)
-    if by_shape:
-        return by_shape
-    slides = can_slide(path, weight.shape, out_shape)
-    if weight.dtype.kind == "i" and tables_size(path, out_shape, lanes, read) and _all_sums_fit(weight, read):
-        return "slide_tables"
-    if slides and (weight[0].size <= MOST_SLIDE_INPUTS if weight.dtype.kind == "f"
-                   else _sums_fit(weight) and _rows_are_near(weight, lanes)):
-        return "slide"
-    if weight.dtype == np.int8 and lanes > 16:
-        return "slide_pairs" if slides else "pairs"
-    return "gather"
-
-
-def _method_of_shape(path, weight_shape, image):
-    """Return the kernel of a path whose weights' numbers do not matter to the choice, or ""."""
-    if path.weight is None or path.real:
-        return "real" if path.real else "masked"
-    if path.attention is not None:
-        return "attended"
-    if path.groups == weight_shape[0] == path.source_shape[0] and path.groups > 1:
-        return "masked"
-    return "windowed" if fits_window(path, weight_shape, image) else ""
-
-
-def _sums_fit(weight):
-    """Return whether 16 bits hold the sum of any of an output's weights."""
-    wide, axes = weight.astype(np.int64), (1, 2, 3)
-    return bool((wide.clip(0).sum(axes) <= 32767).all() and (wide.clip(None, 0).sum(axes) >= -32768).all())
-
-
-def tables_size(path, out_shape, lanes, read) -> int:
-    """Return the number of sums in tables of the channels, where these are faster than events; else 0."""
-    n_out, channels, height, width = path.weight.shape
-    if not can_slide(path, path.weight.shape, out_shape) or (read.density or 0) < DENSE[lanes]:
-        return 0
-    parts = channel_parts(channels)
-    of_tile = height * (parts.number << parts.bits) * width * lanes
-    return 0 if 2 * of_tile > MOST_TABLE_BYTES else of_tile * (_padded(n_out, lanes) // lanes)
-
-
-def _all_sums_fit(weight, read):
-    """Return whether 16 bits hold the sums of an output's weights with any levels."""
-    wide, axes = weight.astype(np.int64) * read.largest, (1, 2, 3)
-    low, high = wide.clip(None, 0).sum(axes), wide.clip(0).sum(axes)
-    if read.signed:
-        low, high = low - high, high - low
-    return bool((high <= 32767).all() and (low >= -32768).all())
-
-
-def _rows_are_near(weight, lanes):
-    """Return whether a tile's weights, as int16, are read as fast as pairs of int8."""
-    return weight[0].size * lanes * 2 <= MOST_SLIDE_BYTES
-
-
 def geometry(path, out_shape, kernel, rows, levels):
     """Return the Geometry of a path into a layer of out_shape (C, H, W). kernel: (kH, kW). rows: Rows. levels:
     (bits, signed) of the spikes that it reads."""
@@ -209,7 +108,7 @@ def geometry(path, out_shape, kernel, rows, levels):
         padding_y=path.padding[0], padding_x=path.padding[1],
         dilation_y=path.dilation[0], dilation_x=path.dilation[1],
         groups=path.n_groups, run=kernel[1] if one_run else 1, bits=bits, signed=int(signed),
-        tiles=_padded(out_shape[0], rows.lanes) // rows.lanes,
+        tiles=tiles_of(out_shape[0], rows.lanes),
         near=int(inputs * rows.lanes * rows.values.itemsize <= NEAR_BYTES),
         parts=parts.number, part_bits=parts.bits, word_rows=parts.rows, word_parts=parts.per_word,
         planes_at_once=min(rows.planes_at_once, bits),
@@ -222,52 +121,66 @@ def pool_geometry(shape, out_shape, window, lanes):
     (kernel, stride, padding), ones = window, (1, 1)
     return Geometry(
         shape[1], shape[2], shape[0], 0, out_shape[1], out_shape[2], *kernel, *stride, *padding, *ones,
-        groups=1, run=1, bits=0, signed=0, tiles=_padded(out_shape[0], lanes) // lanes, near=0,
+        groups=1, run=1, bits=0, signed=0, tiles=tiles_of(out_shape[0], lanes), near=0,
         parts=0, part_bits=0, word_rows=0, word_parts=0, planes_at_once=0,
     )
 
 
-def weight_rows(weight, groups, lanes, kernel):
-    """Return weights (out, in / groups, kH, kW) as Rows in the layout of a kernel, which `method` names."""
-    if kernel == "masked":
-        taps = weight[:, 0].transpose(1, 2, 0)
-        padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
-        padded[:, :, : weight.shape[0]] = taps
-        return Rows(aligned_array(padded), np.zeros((1, 3), np.int64), 1, lanes)
+def weight_rows(weight, groups, lanes, method):
+    """Return weights (out, in / groups, kH, kW) as Rows in the layout that a method wants (see `methods`)."""
+    if method == "masked":
+        return _masked_rows(weight, lanes)
     n_out, n_in, height, width = weight.shape
-    tiles = _padded(n_out, lanes) // lanes
+    tiles = tiles_of(n_out, lanes)
     ranges = _ranges(n_out, n_in, groups, lanes, tiles)
-    rows_per_tap = int((ranges[:, 1] - ranges[:, 0]).max()) * n_in
-    rows = np.zeros((tiles, height, width, rows_per_tap, lanes), weight.dtype)
+    per_tap = int((ranges[:, 1] - ranges[:, 0]).max()) * n_in
+    rows = np.zeros((tiles, height, width, per_tap, lanes), weight.dtype)
     for o in range(n_out):
         tile, lane = divmod(o, lanes)
         first = o // (n_out // groups) * n_in - ranges[tile, 2]
         rows[tile, :, :, first : first + n_in, lane] = weight[o].transpose(1, 2, 0)
-    if kernel == "windowed":
+    parts, planes_at_once = None, 0
+    if method == "windowed":
         parts = window_parts(height, width * n_in, n_out)
-        tables, planes_at_once = _tables(rows.reshape(tiles, height, -1, lanes), parts)
-        return Rows(aligned_array(tables), ranges, rows_per_tap, lanes, parts, planes_at_once)
-    if kernel in ("slide", "slide_pairs", "slide_tables"):
-        rows = rows.transpose(0, 1, 3, 2, 4)
-    if kernel == "slide_tables":
-        return Rows(_slide_tables(rows), ranges, rows_per_tap, lanes, channel_parts(n_in))
-    if kernel in ("pairs", "slide_pairs"):
+        rows, planes_at_once = _tables(rows.reshape(tiles, height, -1, lanes), parts)
+    elif method == "slide_tables":
+        parts = channel_parts(n_in)
+        rows = _slide_tables(_sliding(rows), parts)
+    elif method == "slide":
+        rows = _sliding(rows) if rows.dtype.kind == "f" else _sliding(rows).astype(np.int16)
+    elif method == "slide_pairs":
+        rows = _paired(_sliding(rows), lanes)
+    elif method == "pairs":
         rows = _paired(rows, lanes)
-    if kernel == "slide" and rows.dtype.kind == "i":
-        rows = rows.astype(np.int16)
-    return Rows(aligned_array(rows), ranges, rows_per_tap, lanes)
+    return Rows(aligned_array(rows), ranges, per_tap, lanes, parts, planes_at_once)
 
 
-def laid_out_size(path, lanes, image) -> int:
-    """Return how many numbers `weight_rows` makes of a path's weights. image: whether the path reads one."""
+def _masked_rows(weight, lanes):
+    """Return weights (out, 1, kH, kW), one per tap and channel, as Rows."""
+    taps = weight[:, 0].transpose(1, 2, 0)
+    padded = np.zeros((*taps.shape[:2], _padded(weight.shape[0], lanes)), weight.dtype)
+    padded[:, :, : weight.shape[0]] = taps
+    return Rows(aligned_array(padded), np.zeros((1, 3), np.int64), 1, lanes)
+
+
+def _sliding(rows):
+    """Return rows (tiles, kH, kW, channels, lanes) with the taps of a kernel row side by side."""
+    return rows.transpose(0, 1, 3, 2, 4)
+
+
+def laid_out_size(path, lanes, method) -> int:
+    """Return how many numbers `weight_rows` makes of a path's weights. method: "" for any that only pads them."""
     n_out, n_in, height, width = path.weight.shape
-    padded, by_shape = _padded(n_out, lanes), _method_of_shape(path, path.weight.shape, image)
-    if by_shape == "masked":
+    padded = _padded(n_out, lanes)
+    if method == "masked":
         return padded * height * width
-    if by_shape == "windowed":
+    if method == "windowed":
         parts = window_parts(height, width * n_in, n_out)
         return padded * parts.number << parts.bits
-    ranges = _ranges(n_out, n_in, path.groups, lanes, padded // lanes)
+    if method == "slide_tables":
+        parts = channel_parts(n_in)
+        return padded * height * width * parts.number << parts.bits
+    ranges = _ranges(n_out, n_in, path.groups, lanes, tiles_of(n_out, lanes))
     return padded * height * width * int((ranges[:, 1] - ranges[:, 0]).max()) * n_in
 
 
@@ -309,18 +222,16 @@ def channel_parts(channels) -> Parts:
     return Parts(-(-channels // CHANNELS_AT_ONCE), CHANNELS_AT_ONCE, 1, WORD // CHANNELS_AT_ONCE)
 
 
-def _slide_tables(rows):
-    """Return the sums of all subsets of each part's channels, modulo 2^16, aligned flat int16 of (tiles, kernel
-    rows, parts, 2^bits, kernel columns, lanes). rows: (tiles, kernel rows, channels, kernel columns, lanes)."""
+def _slide_tables(rows, parts):
+    """Return the sums of all subsets of each part's channels, modulo 2^16: int16 (tiles, kernel rows, parts,
+    2^bits, kernel columns, lanes). rows: (tiles, kernel rows, channels, kernel columns, lanes)."""
     tiles, height, channels, width, lanes = rows.shape
-    parts = channel_parts(channels)
-    flat = aligned_zeros(tiles * height * (parts.number << parts.bits) * width * lanes, np.int16)
-    tables = flat.reshape(tiles, height, parts.number, 1 << parts.bits, width, lanes)
+    tables = np.zeros((tiles, height, parts.number, 1 << parts.bits, width, lanes), np.int16)
     for channel in range(channels):
         part, bit = divmod(channel, parts.bits)
         having = np.flatnonzero(np.arange(1 << parts.bits) >> bit & 1)
         tables[:, :, part, having] += rows[:, :, channel, None]
-    return flat
+    return tables
 
 
 def _ranges(n_out, n_in, groups, lanes, tiles):

@@ -13,7 +13,8 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from eventsim.errors import UnsupportedError
-from eventsim.lowering.layout import laid_out_size, lanes_of, ReadTrain, tables_size
+from eventsim.lowering.layout import laid_out_size, lanes_of
+from eventsim.lowering.methods import method_of_shape, ReadTrain, takes_tables
 from eventsim.lowering.linear import map_shape
 from eventsim.lowering.units import Unit
 from eventsim.model.network import Model
@@ -124,13 +125,14 @@ def _laid_out(path, unit, source, dtype):
     """Return (numbers, bytes beyond those of the weights) that a path's weights are laid out in. Integers take at
     most as many bytes as floats, beside tables that only they have."""
     lanes = lanes_of(unit, np.dtype(f"f{dtype.itemsize}"))
-    laid_out = laid_out_size(path, lanes, source.is_image)
+    laid_out = laid_out_size(path, lanes, method_of_shape(path, path.weight.shape, source.is_image))
     if laid_out > path.weight.size:
         return laid_out, 2 * dtype.itemsize * (laid_out - path.weight.size)
     if dtype.kind != "i":
         return laid_out, 0
     read = ReadTrain(source.is_image, source.max_level, source.signed, source.density)
-    sums = tables_size(path, unit.shape, lanes_of(unit, np.dtype(np.int8)), read)
+    lanes = lanes_of(unit, np.dtype(np.int8))
+    sums = laid_out_size(path, lanes, "slide_tables") if takes_tables(path, unit.shape, lanes, read) else 0
     return sums, 2 * sums
 
 

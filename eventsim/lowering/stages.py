@@ -10,6 +10,7 @@ from eventsim.lowering import layout, overflow
 from eventsim.lowering.changes import changed_constants
 from eventsim.lowering.firing import update
 from eventsim.lowering.linear import Maximum, sum_terms
+from eventsim.lowering.methods import method_of, ReadTrain
 from eventsim.lowering.rounding import Numbers
 from eventsim.lowering.scales import numbers_of
 from eventsim.lowering.units import Unit
@@ -125,12 +126,12 @@ def _synapses(path, shape, context):
         weight = numbers.amplitude(path.amplitude)[:, None, None, None]
     else:
         weight = numbers.weight(path.weight)
-    read = layout.ReadTrain(source.is_image, source.max_level, source.signed, source.density)
-    method = layout.method(path, weight, shape, lanes, read)
+    read = ReadTrain(source.is_image, source.max_level, source.signed, source.density)
+    method = method_of(path, weight, shape, lanes, read)
     synapses = _laid_out(path, weight, shape, context, method)
     if method != "slide_tables":
         return synapses
-    by_events = layout.method(path, weight, shape, lanes, read._replace(density=None))
+    by_events = method_of(path, weight, shape, lanes, read._replace(density=None))
     return replace(synapses, by_events=_laid_out(path, weight, shape, context, by_events))
 
 

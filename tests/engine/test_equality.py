@@ -14,7 +14,7 @@ from small_networks import chain as small_chain, conv, small_networks
 import reference
 from eventsim.engine.simulator import Simulator
 from eventsim.errors import RunError, UnsupportedError
-from eventsim.lowering import layout
+from eventsim.lowering import methods
 from eventsim.merging import merge
 from eventsim.model.chip import find_chip, Chip
 from eventsim.model.input import Input
@@ -102,7 +102,7 @@ def test_dense_spikes(case, signed, precision):
 def test_claims_of_density_change_no_result(precision, monkeypatch):
     """Random networks with a check that says that all is dense, true or not; floats run the same kernels. Small
     windows, too, are taken for large ones."""
-    monkeypatch.setattr(layout, "fits_window", lambda *_: False)
+    monkeypatch.setattr(methods, "fits_window", lambda *_: False)
     looked_up_paths = 0
     for seed in range(300):
         model, x, steps = random_run(seed, real=False)
@@ -112,8 +112,8 @@ def test_claims_of_density_change_no_result(precision, monkeypatch):
             found, expected = Simulator(claimed, precision, chip=chip), Simulator(plain, precision, chip=chip)
         except UnsupportedError:
             continue
-        methods = [path.method for layer in found.program.layers for path in getattr(layer, "synapses", ())]
-        looked_up_paths += methods.count("slide_tables")
+        taken = [path.method for layer in found.program.layers for path in getattr(layer, "synapses", ())]
+        looked_up_paths += taken.count("slide_tables")
         assert found.program.fingerprint == expected.program.fingerprint
         try:
             recording = expected.run(x, steps, ALL)

@@ -5,7 +5,7 @@ import pytest
 from reference_equality import assert_equal_to_reference
 
 from eventsim import Conv2d, Input, Model, Neuron, Simulator
-from eventsim.lowering import layout
+from eventsim.lowering import methods
 from eventsim.lowering.linear import Path
 
 CHANNELS = 32  # under a window of 3 x 3: 288 weights
@@ -60,7 +60,7 @@ def test_the_kernel_whose_sums_fit(case):
     path = Path("u", 0, (CHANNELS, 5, 5), np.ones(CHANNELS), weights.astype(float), padding=(1, 1))
 
     def method(**read):
-        return layout.method(path, weights, (32, 5, 5), 32, layout.ReadTrain(False, **read))
+        return methods.method_of(path, weights, (32, 5, 5), 32, methods.ReadTrain(False, **read))
 
     low, high = range_of(weights, (0, 1))
     by_event = "slide" if low >= -(1 << 15) and high < 1 << 15 else "slide_pairs"
