@@ -127,14 +127,55 @@ def test_normalised_pixels_are_told_apart(tmp_path):
     assert len(messages) == 1 and "as the trainer normalised them" in messages[0] and "--input-low" in messages[0]
 
 
-@pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1}],
-                         ids=str)
+@pytest.mark.parametrize("options", [{"input_low": 0}, {"input_high": 1}, {"input_low": 1, "input_high": -1},
+                                     {"input_low": -1, "input_high": 1, "input_signed": True}], ids=str)
 def test_wrong_ranges(tmp_path, options):
     with pytest.raises(FormatError,
                        match="layer 0 .input.: input_low and input_high are .*, expected two numbers"):
         loaded(tmp_path / "a.net", pixels(CUBA), **options)
     with pytest.raises(FormatError, match="for an input layer with neurons, or SDNN"):
         loaded(tmp_path / "a.net", [Layer("input", {"shape": [4]}), dense(2, 4, CUBA)], input_low=-1, input_high=1)
+
+
+def one_value(weight, bias=0):
+    neuron = {**CUBA, "vThMant": 0}
+    return [Layer("input", {"shape": [1], "weight": weight, "bias": bias}, neuron), dense(1, 1, CUBA)]
+
+
+@pytest.mark.parametrize("weight, bias, low, high", [
+    (-37, 3, -0.4242, 2.8215), (37, 3, -0.4242, 2.8215), (-5, -2, -1, 1),
+])
+def test_normalised_values_are_rounded_to_the_nearest(tmp_path, weight, bias, low, high):
+    layers = one_value(weight, bias)
+    model = loaded(tmp_path / "a.net", layers, timesteps=1, input_low=low, input_high=high)[0]
+    levels = np.arange(256).reshape(-1, 1, 1)
+    sent = Simulator(model).run(levels, record=("spikes:input.whole",)).levels("input.whole").reshape(-1)
+    neuron = model.nodes["layer0"]
+    injected = np.asarray(neuron.input_gain) * sent + np.asarray(neuron.bias)
+    exact = weight * (levels.reshape(-1) / 255 * (high - low) + low) + bias
+    assert np.abs(injected - exact).max() <= 0.5 + 1e-9
+
+
+def test_normalised_values_that_are_too_many(tmp_path):
+    low_to_high = dict(timesteps=1, input_low=-1.0, input_high=1.0)
+    assert loaded(tmp_path / "a.net", one_value(32767), **low_to_high)[0]
+    for weight in (32768, 65000, 130000):
+        with pytest.raises(UnsupportedError, match=f"makes {2 * weight + 1} values .* quantise it with a smaller"):
+            loaded(tmp_path / "a.net", one_value(weight), **low_to_high)
+
+
+@pytest.mark.parametrize("thresholds, kind", [([131071, 100], "Neuron"), ([131071, 131071], "Readout")])
+def test_a_last_layer_of_which_some_fire_is_no_readout(tmp_path, thresholds, kind):
+    neuron = {**CUBA, "vThMant": np.array(thresholds)}
+    model = loaded(tmp_path / "a.net", [Layer("input", {"shape": [2]}), dense(2, 2, neuron)], timesteps=10)[0]
+    assert model.nodes["layer0" if "layer0" in model.nodes else "layer1"].kind == kind
+
+
+def test_channels_that_contradict_the_weights(tmp_path):
+    values = {"shape": [2, 4, 4], "weight": np.full((2, 2, 1, 1), 2.0), "groups": 1, "stride": 1, "padding": 0,
+              "dilation": 1, "inChannels": 5, "outChannels": 2}
+    with pytest.raises(FormatError, match="'inChannels' is .5."):
+        loaded(tmp_path / "a.net", [Layer("input", {"shape": [2, 4, 4]}), Layer("conv", values, CUBA)])
 
 
 # ---- sigma-delta messages

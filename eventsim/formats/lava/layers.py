@@ -86,9 +86,10 @@ def _rounded(network, group, weight, bias):
     step, lowest = 1 / abs(weight), float(np.rint(bias))
     fraction = (bias - lowest) * np.sign(weight)
     most = (2 ** network.nodes["input"].bits - 1) * abs(weight) + 1
-    if most > LARGEST_INPUT:
-        raise unsupported(group, f"'weight' makes up to {most:.6g} of an input, more than the {LARGEST_INPUT} "
-                          "that a state holds")
+    if most >= 1 << MAX_BITS:
+        raise unsupported(group, f"'weight' makes {most:.6g} values of an input, more than the "
+                          f"{(1 << MAX_BITS) - 1} that levels of {MAX_BITS} bits tell apart; quantise it with a "
+                          "smaller weight")
     bits = int(most).bit_length()
     node = guarded(group, lambda: Neuron(
         (0.5 - fraction) * step, leak=0.0, quantum=step, output_quantum=1.0, bits=bits, reset="soft",
