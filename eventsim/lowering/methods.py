@@ -10,8 +10,8 @@ from eventsim.lowering.layout import laid_out_size, tiles_of, WORD
 MOST_IMAGE_CHANNELS, MOST_IMAGE_INPUTS = 4, 256  # under a window: int16 holds most sums of so many int8
 MOST_SLIDE_INPUTS = 512  # under a window, of floats; beyond, rows that stay in the cache are faster
 MOST_SLIDE_BYTES = 64 << 10  # of int16 weights; beyond, pairs of int8 are faster
-DENSE = {64: 0.45, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on they are faster than events
-MOST_TABLE_BYTES = 1280 << 10  # of a tile: of one that no second-level cache holds, they take twice as long
+DENSE = {64: 0.45, 32: 0.3, 16: 0.3}  # lanes -> share of set bits from which on tables are faster than events
+MOST_TABLE_BYTES = 1280 << 10  # of a tile; tables that no second-level cache holds take twice as long
 
 
 # method -> why a path runs so
