@@ -16,15 +16,16 @@ def shown(value) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def first_wrong(values, wrong) -> str:
+def first_wrong(values, wrong, n_before=0) -> str:
     """Return ": VALUE at [INDEX]" for the end of a message: the first value of an array at which `wrong`, bool of
-    its shape, is true; of a single value ": VALUE"."""
+    its shape, is true; of a single value ": VALUE". n_before: values along the first axis that came before these,
+    in other arrays."""
     place, at = int(wrong.argmax()), []
     value = shown(values.reshape(-1)[place].item())
     for length in reversed(values.shape):
         place, i = divmod(place, length)
-        at.insert(0, str(i))
-    return f": {value}" if values.size == 1 else f": {value} at [{', '.join(at)}]"
+        at.insert(0, str(i + n_before * (len(at) == values.ndim - 1)))
+    return f": {value}" if values.size == 1 and not n_before else f": {value} at [{', '.join(at)}]"
 
 
 def path_of(value, name="path", error=DataError):

@@ -10,7 +10,7 @@ from eventsim.cli.data_arguments import add_data_options, data_options
 from eventsim.cli.parsing import add_help
 from eventsim.cli.screen import Screen, tell, warnings_by, width
 from eventsim.cli.streams import OutputError
-from eventsim.errors import DataError, EventsimError
+from eventsim.errors import DataError, EventsimError, FormatError
 from eventsim.storage.json_fields import json_text
 from eventsim.text import aligned_table, all_digits, CUT, many, number, printable, quantity, wrapped
 
@@ -83,7 +83,7 @@ def _opened(arguments, screen):
     from eventsim.inputs.live import event_stream
     from eventsim.inputs.preparing import DataOptions, prepared
 
-    model = load_model(arguments.model, arguments, screen.note)
+    model = _model_of(arguments, screen)
     if model.nodes[model.input].events is None:
         raise DataError(f"{arguments.model}: its input is values, not events, so that it cannot be streamed: use "
                         f"eventsim run {arguments.model} DATA, or give a model whose input is events")
@@ -99,6 +99,16 @@ def _opened(arguments, screen):
             source, arguments.window, step=arguments.step, stride=arguments.stride, fresh=arguments.fresh,
             smoothing=arguments.smoothing, slack=arguments.slack, realtime=arguments.realtime,
             longest_gap=options.longest_gap, keep_going=options.keep_going), model
+
+
+def _model_of(arguments, screen):
+    """Return the model that the arguments name. Of a file that says its steps itself, --step sets their width."""
+    try:
+        return load_model(arguments.model, arguments, screen.note)
+    except FormatError as error:
+        if "'bin_width' is no option" not in str(error):
+            raise
+        raise FormatError(f"{error}; another width of steps is --step TIME") from None
 
 
 # ---- lines

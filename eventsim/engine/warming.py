@@ -39,6 +39,12 @@ def _fewest(chunk):
     return max(steps for steps in (LEAST_SUMMED if chunk.sums else LEAST) if steps <= chunk.steps)
 
 
+def numbers_of_steps(most) -> List[int]:
+    """Return numbers of steps, each above the one before, the last `most`: every run of at most so many steps has
+    the kernels of one of them."""
+    return [*(steps for steps in LEAST_SUMMED if steps < most), most]
+
+
 def every_kind(model) -> List[Kind]:
     """Return the kinds of all runs that a model may be given: of samples that stand still or not, of one step,
     few, many and the model's own, in one chunk or two, from the beginning and from a state, with a state after

@@ -18,7 +18,7 @@ import numpy as np
 from eventsim.arguments import finite_number, first_wrong, index_of, shown
 from eventsim.display.card import Card, Shown
 from eventsim.errors import DataError, ModelError
-from eventsim.inputs.binning import bin_events, event_array, late_events, steps_of
+from eventsim.inputs.binning import event_array, late_events, StepCounts, steps_of
 from eventsim.inputs.event_files.options import Duration, EventOptions, microseconds
 from eventsim.inputs.gaps import without_gaps
 from eventsim.model.input import EventBins
@@ -55,6 +55,7 @@ class EventStream(Shown):
     """
 
     time_unit = MICROSECOND
+    _checked = False  # whether its blocks are known to be blocks inside its sensor
 
     def __init__(self, blocks: Union[Callable[[], Iterator], Iterable], name="events", sensor_size=None,
                  start: Optional[int] = None, notes: Optional[List[str]] = None):
@@ -86,12 +87,18 @@ class EventStream(Shown):
     def __iter__(self) -> Iterator[Block]:
         """Iterate over blocks of at least one event. Raises DataError where the file is damaged, an event is
         outside, or has no polarity."""
+        blocks = self._blocks() if callable(self._blocks) else self._blocks
+        if self._checked:
+            yield from (block for block in blocks if len(block))
+            return
         made = BlockMaker(self.name)
-        for events in self._blocks() if callable(self._blocks) else self._blocks:
+        for events in blocks:
             block = made(events)
-            if len(block):
-                self._check_inside(block)
-                yield block
+            n = self._n_inside(block)
+            if n:
+                yield block[:n]
+            if n < len(block):
+                raise self._outside(block[n])
 
     def read(self) -> Block:
         """Return all events in one block."""
@@ -194,7 +201,14 @@ class EventStream(Shown):
             for block in self:
                 yield change(block)
 
-        return EventStream(blocks, self.name, size, start, self.notes)
+        return self.with_blocks(blocks, size, start)
+
+    def with_blocks(self, blocks: Callable[[], Iterator[Block]], sensor_size, start) -> "EventStream":
+        """Return a stream of blocks that are made of the blocks of this one, which were checked, and are inside a
+        sensor of that size. Its name and its notes are those of this one."""
+        stream = EventStream(blocks, self.name, sensor_size, start, self.notes)
+        stream._checked = True
+        return stream
 
     def _size(self, what):
         if self.sensor_size is None:
@@ -202,14 +216,21 @@ class EventStream(Shown):
                             "sensor_size=(height, width) (--sensor-size HxW)")
         return self.sensor_size
 
-    def _check_inside(self, block):
-        if self.sensor_size is None:
-            return
+    def _n_inside(self, block):
+        """Return the number of events of a block before the first that is outside the sensor."""
+        if self.sensor_size is None or not len(block):
+            return len(block)
         height, width = self.sensor_size
-        if block["x"].max() >= width or block["y"].max() >= height:
-            i = int(((block["x"] >= width) | (block["y"] >= height)).argmax())
-            raise DataError(f"{self.name}: an event is at x = {block['x'][i]}, y = {block['y'][i]}, outside the "
-                            f"sensor of {width} x {height} pixels")
+        if block["x"].max() < width and block["y"].max() < height:
+            return len(block)
+        return int(((block["x"] >= width) | (block["y"] >= height)).argmax())
+
+    def _outside(self, event):
+        height, width = self.sensor_size
+        return DataError(f"{self.name}: an event is at x = {event['x']}, y = {event['y']}, outside the sensor of "
+                         f"{width} x {height} pixels: give its sensor's size (sensor_size, --sensor-size HxW) and "
+                         "crop or downsample it (--crop, --downsample); of what is damaged, keep_going "
+                         "(--keep-going) takes what stands before")
 
 
 class Bins:
@@ -265,13 +286,9 @@ def _parted(block, start, width, step):
 
 def _levels(block, start, bins, first, steps):
     """Return the levels of `steps` steps, from the step `first` on."""
-    return bin_steps(block, steps_of(block["t"], start, bins.bin_width) - first, bins, steps)
-
-
-def bin_steps(block, step, bins: EventBins, steps) -> np.ndarray:
-    """Return the levels, uint16 (steps, C, H, W), of events whose step is known, int64, from 0 on."""
-    one = EventBins(1, bins.polarities, bins.coincident, bins.sensor_size)
-    return bin_events(block["x"], block["y"], block["p"], step, one, steps)
+    counts = StepCounts(bins, steps)
+    counts.add(block, steps_of(block["t"], start, bins.bin_width) - first)
+    return counts.levels()
 
 
 def block_of(events, name="events") -> Block:
@@ -289,12 +306,14 @@ class BlockMaker:
 
     def __init__(self, name):
         self._name, self._darker = name, None  # darker: the value that has been seen for it
+        self._n_events = 0  # of the blocks before
 
     def __call__(self, events) -> Block:
         """Return these events as a block, as `block_of` does. Raises DataError."""
         if isinstance(events, np.ndarray) and events.dtype == EVENT:
             if (events["p"] > 1).any():
                 self._refuse(events["p"])
+            self._n_events += len(events)
             return events
         columns = [_column(events, key, self._name) for key in COLUMNS]
         if len({len(column) for column in columns}) != 1:
@@ -302,8 +321,14 @@ class BlockMaker:
                             f"expected the same number")
         block = np.empty(len(columns[0]), EVENT)
         for key, column in zip(COLUMNS, columns):
-            block[key] = self._polarities(column) if key == "p" else _CONVERTED[key](column, self._name)
+            block[key] = self._converted(key, column)
+        self._n_events += len(block)
         return block
+
+    def _converted(self, key, column):
+        if key == "p":
+            return self._polarities(column)
+        return _times(column, self._name, self._n_events) if key == "t" else _places(column, self._name, key)
 
     def _polarities(self, column):
         if column.dtype.kind != "b":
@@ -337,12 +362,13 @@ def _column(events, key, name):
     return column
 
 
-def _times(column, name):
+def _times(column, name, n_before):
+    """Return times as int64. n_before: events that came before them, in other blocks."""
     with np.errstate(over="ignore"):  # of a wider float than float64: infinite, so refused
         sizes = np.abs(column.astype(np.float64))
     if len(column) and not (sizes < LARGEST_TIME).all():
         raise DataError(f"{name}: t has values that are no microseconds (not finite, or beyond {LARGEST_TIME})"
-                        f"{first_wrong(column, ~(sizes < LARGEST_TIME))}")
+                        f"{first_wrong(column, ~(sizes < LARGEST_TIME), n_before)}")
     if column.dtype.kind != "f":
         return column.astype(np.int64)
     times = np.rint(column).astype(np.int64)
@@ -381,16 +407,12 @@ def _span(value, key, name, unit):
     return int(first), int(stop) if _is_whole(stop) else stop
 
 
-def _places(key):
-    def converted(column, name):
-        if column.dtype.kind == "f":
-            with np.errstate(over="ignore"):  # of a wider float: infinite, so refused
-                column = column.astype(np.float64)  # a narrower one does not reach 65,536
-        if len(column) and not ((column >= 0) & (column < 1 << 16) & (column == np.floor(column))).all():
-            raise DataError(f"{name}: {key} has values from {column.min()} to {column.max()}, expected whole "
-                            f"numbers from 0 to {(1 << 16) - 1}")
-        return column.astype(np.uint16)
-    return converted
-
-
-_CONVERTED = {"t": _times, "x": _places("x"), "y": _places("y")}
+def _places(column, name, key):
+    """Return columns or rows of pixels as uint16. key: "x" or "y"."""
+    if column.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # of a wider float: infinite, so refused
+            column = column.astype(np.float64)  # a narrower one does not reach 65,536
+    if len(column) and not ((column >= 0) & (column < 1 << 16) & (column == np.floor(column))).all():
+        raise DataError(f"{name}: {key} has values from {column.min()} to {column.max()}, expected whole "
+                        f"numbers from 0 to {(1 << 16) - 1}")
+    return column.astype(np.uint16)

@@ -26,6 +26,12 @@ def without_gaps(stream, options: EventOptions, newest=None, live=False, at_once
             allowed = longest + ((perf_counter() - came) * UNITS["s"] if live else 0.0)
             came = perf_counter()
             t = block["t"]
+            newest_so_far, lowest_so_far = (t[0] if each is None else each for each in (known, lowest))
+            latest, earliest = int(t.max()), int(t.min())
+            if latest - newest_so_far <= allowed and (not early or lowest_so_far - earliest <= allowed):
+                known, lowest = max(int(newest_so_far), latest), min(int(lowest_so_far), earliest)
+                yield block
+                continue
             before = np.maximum.accumulate(np.concatenate((t[:1] if known is None else [known], t[:-1])))
             after = np.minimum.accumulate(np.concatenate((t[:1] if lowest is None else [lowest], t[:-1])))
             wild = np.flatnonzero((t - before > allowed) | early & (after - t > allowed))
@@ -42,7 +48,7 @@ def without_gaps(stream, options: EventOptions, newest=None, live=False, at_once
             known, lowest = max(int(before[-1]), int(t[-1])), min(int(after[-1]), int(t[-1]))
             yield block
 
-    return type(stream)(blocks, stream.name, stream.sensor_size, stream.start, stream.notes)
+    return stream.with_blocks(blocks, stream.sensor_size, stream.start)
 
 
 def _message(time, other, longest):

@@ -8,6 +8,7 @@ import numpy as np
 from eventsim.arguments import first_wrong
 from eventsim.errors import DataError, LevelError, warn
 from eventsim.tensors import as_array
+from eventsim.text import many
 
 RAW = "give the raw integers, the model does the scaling itself"
 MANY_EVENTS = 15  # in a pixel of one step: above that, bytes are rather pixels of an image
@@ -265,7 +266,7 @@ def level_range(input_node):
 
 def _range(input_node):
     low, high = level_range(input_node)
-    return f"the model's input has {input_node.bits} bits ({low} to {high})"
+    return f"the model's input has {many(input_node.bits, 'bit')} ({low} to {high})"
 
 
 def _fractional(x, low, high):

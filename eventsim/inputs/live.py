@@ -15,18 +15,19 @@ import stat
 import sys
 from codecs import BOM_UTF8
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Iterator, List
 
 import numpy as np
 
 from eventsim.errors import DataError
-from eventsim.inputs.event_files.opening import open_events
+from eventsim.inputs.event_files.opening import open_events, sized
 from eventsim.inputs.event_files.options import EventOptions, KEYS, refuse_given
 from eventsim.inputs.event_files.records import Microseconds, note, sensor_size_of
 from eventsim.inputs.event_files.text_events import (
-    check_comments, check_first, check_length, comment_in, comment_layout, event_columns, header_layout,
-    is_too_long, layout_of, LONGEST_LINE, of_rows, text_of, wrong_line,
+    check_comments, check_first, check_length, comment_in, comment_layout, event_columns, has_numbers,
+    header_layout, is_too_long, layout_of, LONGEST_LINE, of_rows, text_of, wrong_line,
 )
 from eventsim.inputs.events import Block, block_of, BlockMaker, EventStream
 
@@ -48,9 +49,7 @@ def event_stream(source, options: EventOptions, default_size=None) -> EventStrea
     """
     stream = _stream_of(source, options)
     size = sensor_size_of(stream.name, stream.sensor_size, options) or default_size
-    if size is None or stream.sensor_size is not None:
-        return stream
-    return EventStream(stream, stream.name, size, stream.start, stream.notes)
+    return sized(stream, size, options)
 
 
 def _stream_of(source, options):
@@ -185,18 +184,22 @@ def _binary_blocks(pieces, name, options, notes):
 def _text_blocks(pieces, name, options, notes):
     lines, layout = _Lines(name), None
     in_microseconds, made = None, BlockMaker(name)
-    for piece in pieces:
-        numbered = lines.added(piece)
+    for piece in chain(pieces, [None]):
+        rest = lines.rest if piece is None else b""  # a last line without an end, which may have all its fields
+        numbered = lines.added(b"\n" if piece is None else piece)
+        if rest and layout is None and numbered and not has_numbers(numbered[-1][1]):
+            _ended_within(notes, rest)
+            return
         if layout is None:
             layout, numbered = lines.layout(numbered, options, notes)
             in_microseconds = in_microseconds or layout and Microseconds(layout.unit, notes, ahead=False)
         columns, wrong = event_columns(numbered, layout) if numbered else ({}, None)
         if numbered and len(columns["t"]):
             yield from in_microseconds.blocks(columns, made, name)
-        if wrong is not None:
+        if wrong is not None and rest:
+            _ended_within(notes, rest)
+        elif wrong is not None:
             raise wrong_line(name, wrong, layout)
-    if text_of(lines.rest.decode("utf-8", "replace")):
-        _ended_within(notes, lines.rest)
 
 
 class _Lines:

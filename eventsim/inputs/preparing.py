@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from eventsim.errors import DataError
 from eventsim.inputs.encoders import LARGEST_SCALE
 from eventsim.inputs.event_files.options import EventOptions, refuse_given
 from eventsim.inputs.event_files.records import note
-from eventsim.inputs.binning import steps_of
-from eventsim.inputs.events import bin_steps, EventStream
+from eventsim.inputs.binning import StepCounts, steps_of
+from eventsim.inputs.events import EventStream
 from eventsim.model.input import EventBins
 
 SPLITS = ("width", "number", "time")
@@ -27,6 +27,8 @@ TYPES = {  # field -> its types, and what messages call them
     "test_share": (Real, "a share between 0 and 1, such as 0.1"), "full_scale": (Real, "a number above 0"),
     "encode": (str, "the name of an encoder"),
 }
+SILENT = "has no events; all its levels are 0"
+LATEST = 1 << 62  # microseconds
 MOST_BYTES = 1 << 31  # of the levels of one recording
 
 
@@ -123,53 +125,88 @@ def check_steps(timesteps: int, bins: EventBins, name) -> None:
                         "allowed: take fewer (--timesteps), longer ones (--bin-width), or stream it")
 
 
-class Cut:
-    """The events of one recording, in order of time, and the step of each. The first step begins where the stream
-    says, else at the smallest time.
+class Extent(NamedTuple):
+    """When a recording is. start: the time at which its first step begins. n_steps: how many steps its events
+    reach, by width."""
 
-    n_early: number of events before the first step, which are in no step. n_steps: number of steps that the
-    events reach, by width.
-    """
-
-    def __init__(self, stream: EventStream, bins: EventBins, split="width", timesteps=None):
-        check_sensor(stream, bins)
-        events = stream.read()
-        if not len(events):
-            _check_silent(stream, timesteps)
-            self.events, self.step, self.n_early, self.n_steps = events, np.empty(0, np.int64), 0, timesteps
-            self.name, self.bins = stream.name, bins
-            return
-        if (events["t"][1:] < events["t"][:-1]).any():
-            events = events[np.argsort(events["t"], kind="stable")]
-        start = int(events["t"][0]) if stream.start is None else stream.start
-        if split == "width":
-            self.step = steps_of(events["t"], start, bins.bin_width)
-        elif split == "number":
-            self.step = _by_number(len(events), timesteps, stream.notes)
-        else:
-            self.step = _by_time(events["t"], timesteps, stream.notes)
-        early = self.step < 0
-        self.n_early = int(early.sum())
-        self.events, self.step = (events[~early], self.step[~early]) if self.n_early else (events, self.step)
-        self.n_steps = int(self.step.max(initial=0)) + 1
-        self.name, self.bins = stream.name, bins
-
-    def levels(self, timesteps) -> np.ndarray:
-        """Return the levels, uint16 (timesteps, C, H, W). Raises DataError where an event is outside the sensor,
-        or where there are too many."""
-        check_steps(timesteps, self.bins, self.name)
-        try:
-            return bin_steps(self.events, self.step, self.bins, timesteps)
-        except DataError as error:
-            raise DataError(f"{self.name}: {error}") from None
+    start: float
+    n_steps: int
 
 
-def _check_silent(stream, timesteps):
-    """Note that a recording has no events. Raise DataError where only events tell how many steps it has."""
-    if timesteps is None:
+class Cut(NamedTuple):
+    """What a recording gives in its steps. levels: uint16 (timesteps, C, H, W). n_later, n_early: number of events
+    after the last step, and before the first, which are in none."""
+
+    levels: np.ndarray
+    n_later: int = 0
+    n_early: int = 0
+
+
+def extent_of(stream: EventStream, bins: EventBins) -> Extent:
+    """Return when a recording is: its first step begins where the stream says, else at the smallest time. Raises
+    DataError where there are no events, which alone say how long it is."""
+    check_sensor(stream, bins)
+    smallest, largest = LATEST, -LATEST
+    for block in stream:
+        smallest, largest = min(smallest, int(block["t"].min())), max(largest, int(block["t"].max()))
+    if smallest > largest:
         raise DataError(f"{stream.name}: has no events, which alone say how long it is: run a number of steps "
                         "(--timesteps N, without --whole), or move it out")
-    note(stream.notes, "has no events; all its levels are 0")
+    start = smallest if stream.start is None else stream.start
+    return Extent(start, max(int(steps_of(largest, start, bins.bin_width)), 0) + 1)
+
+
+def cut_by_width(stream: EventStream, bins: EventBins, timesteps, start=None) -> Optional[Cut]:
+    """Return what a recording gives in steps of the width of the bins, read in bounded memory. start: of its
+    Extent; None: it is taken to begin with its first block, and where an event comes that is before that, return
+    None. Raises DataError where there are too many levels, or too many events in one place."""
+    check_sensor(stream, bins)
+    check_steps(timesteps, bins, stream.name)
+    start, width = stream.start if start is None else start, bins.bin_width
+    known, counts, n_later, n_early = start is not None, StepCounts(bins, timesteps), 0, 0
+    for block in stream:
+        smallest = int(block["t"].min())
+        start = smallest if start is None else start
+        if smallest < start and not known:
+            return None
+        if steps_of(smallest, start, width) >= timesteps:  # all of it
+            n_later += len(block)
+            continue
+        step = steps_of(block["t"], start, width)
+        later, early = int((step >= timesteps).sum()), int((step < 0).sum())
+        if later or early:
+            kept = (step >= 0) & (step < timesteps)
+            block, step = block[kept], step[kept]
+        counts.add(block, step)
+        n_later, n_early = n_later + later, n_early + early
+    if start is None:
+        note(stream.notes, SILENT)
+    return Cut(_levels(counts, stream), n_later, n_early)
+
+
+def cut_into(timesteps, split, stream: EventStream, bins: EventBins) -> Cut:
+    """Return what a recording gives in so many steps of equally many events (split "number") or equal time
+    ("time"). Raises DataError as `cut_by_width` does."""
+    check_sensor(stream, bins)
+    events = stream.read()
+    check_steps(timesteps, bins, stream.name)
+    counts = StepCounts(bins, timesteps)
+    if not len(events):
+        note(stream.notes, SILENT)
+    else:
+        if (events["t"][1:] < events["t"][:-1]).any():
+            events = events[np.argsort(events["t"], kind="stable")]
+        step = (_by_number(len(events), timesteps, stream.notes) if split == "number"
+                else _by_time(events["t"], timesteps, stream.notes))
+        counts.add(events, step)
+    return Cut(_levels(counts, stream))
+
+
+def _levels(counts, stream):
+    try:
+        return counts.levels()
+    except DataError as error:
+        raise DataError(f"{stream.name}: {error}") from None
 
 
 def _by_number(n, timesteps, notes):

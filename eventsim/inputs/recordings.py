@@ -11,17 +11,22 @@ from typing import Callable, List, NamedTuple, Optional
 
 import numpy as np
 
-from eventsim.errors import DataError
+from eventsim.errors import DataError, LevelError
 from eventsim.inputs.arrays import holds_samples, SOURCES
+from eventsim.inputs.binning import MERGE
 from eventsim.inputs.event_files import cochlea
-from eventsim.inputs.event_files.opening import event_format, is_prose, open_as, refuse_dangling, unknown_format
+from eventsim.inputs.event_files.opening import (
+    event_format, is_prose, open_as, refuse_dangling, sized, unknown_format,
+)
 from eventsim.inputs.event_files.options import refuse_given
 from eventsim.inputs.event_files.text_events import SUFFIXES as TEXTS
 from eventsim.inputs.events import EventStream
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.images import image_parts
 from eventsim.inputs.levels import check_values
-from eventsim.inputs.preparing import check_steps, Cut, DataOptions, of_part, prepared
+from eventsim.inputs.preparing import (
+    check_steps, cut_by_width, cut_into, DataOptions, extent_of, of_part, prepared,
+)
 from eventsim.inputs.source import checked_labels, N_CLASSES, Source
 from eventsim.inputs.unread import remedy_of_unread
 from eventsim.storage.nearby import MOST_NAMED, MOST_OPENED
@@ -87,7 +92,7 @@ def recordings_of_folder(path, options: DataOptions) -> Optional[Recordings]:
         taken, folders = of_part(path, options, parts), [folder for [folder] in parts.values()]
         recordings = _of_folders(taken[0] if len(taken) == 1 else path, taken, folders, options)
         beside = _beside(path, [folder.name for folder in folders], options)
-        left_out = _left_out(path, beside, "taken from the parts of a folder")
+        left_out = *_without_prose(path, [path]), *_left_out(path, beside, "taken from the parts of a folder")
         return recordings and recordings._replace(notes=(*recordings.notes, *left_out))
     recordings = _of_folders(path, [path], [path], options)
     if recordings is not None:
@@ -263,7 +268,8 @@ def _classes(path, folders, names, options):
         raise DataError(f"{path}: its class folders {classes} have no recordings{remedy}")
     beside = [each for folder in folders for each in _beside(folder, names, options)]
     beside += [each for folder in class_folders for each in _folders_beside(folder, (), options)]
-    notes = (*_without_prose(path, class_folders), *_left_out(path, beside, "taken from the folders of classes"),
+    notes = (*_without_prose(path, [*folders, *class_folders]),
+             *_left_out(path, beside, "taken from the folders of classes"),
              *_without_suffix(path, class_folders, _folders_below(folders, names)),
              *_without_share(path, taken, options))
     if names[0].isdecimal():
@@ -388,8 +394,10 @@ class RecordingSource(Source):
         self.labels = None if None in labels or not labels else np.array(labels, np.int64)
         self._timesteps, self.lengths, self.by_width = timesteps, None, options.split == "width"
         check_steps(timesteps or 1, input_node.events, self.path)
+        self._extents = None  # of recordings that are run as long as they are
         if timesteps is None and self._all:
-            self.lengths = np.array([self._cut(one).n_steps for one in self._all], np.int64)
+            self._extents = [extent_of(self._stream(one), input_node.events) for one in self._all]
+            self.lengths = np.array([extent.n_steps for extent in self._extents], np.int64)
         self.sample_shape = (self._steps(0, self.n_samples), *input_node.shape)
 
     def _remedy_of_values(self):
@@ -407,32 +415,45 @@ class RecordingSource(Source):
         for start in range(first, stop, size):
             end = min(start + size, stop)
             steps = self._steps(start, end)
-            yield np.stack([self._levels(one, steps) for one in self._all[start:end]])
+            yield np.stack([self._levels(i, steps) for i in range(start, end)])
 
     def _steps(self, start, stop):
         """Return the number of steps in an array of some recordings: that of the longest."""
         return self._timesteps or (1 if self.lengths is None else int(self.lengths[start:stop].max()))
 
-    def _levels(self, one, steps):
-        cut = self._cut(one, noting=True)
-        self.n_dropped += int((cut.step >= steps).sum()) + cut.n_early
+    def _levels(self, i, steps):
+        """Return the levels of recording i."""
+        one = self._all[i]
+        cut = self._cut(i, steps)
+        self.n_dropped += cut.n_later + cut.n_early
         if cut.n_early:
             self.notes.update(["has events before its first step; left out"])
-        levels = cut.levels(steps)
         try:
-            check_values(levels, self._input)
+            check_values(cut.levels, self._input)
         except DataError as error:
-            raise type(error)(f"{one.path}: {error}") from None
-        return levels.reshape(steps, *self._input.shape)
+            remedy = MERGE if isinstance(error, LevelError) else ""
+            raise type(error)(f"{one.path}: {error}{remedy}") from None
+        return cut.levels.reshape(steps, *self._input.shape)
 
-    def _cut(self, one, noting=False):
-        stream = one.opened()
-        stream = prepared(stream, self._options)
-        split = self._options.split
-        # in other cases no silence is run that is not asked for
-        if split == "time" or split == "width" and self._timesteps is None:
-            stream = without_gaps(stream, self._options, at_once=True)
-        cut = Cut(stream, self._input.events, split, self._timesteps)
-        if noting:
-            self.notes.update(stream.notes)
+    def _cut(self, i, steps):
+        """Return the Cut of recording i, and note what is said of it."""
+        bins, stream = self._input.events, self._stream(self._all[i])
+        if not self.by_width:
+            cut = cut_into(steps, self._options.split, stream, bins)
+        else:
+            cut = cut_by_width(stream, bins, steps, self._extents and self._extents[i].start)
+        if cut is None:  # it does not begin with its first events
+            start = extent_of(self._stream(self._all[i]), bins).start
+            stream = self._stream(self._all[i])
+            cut = cut_by_width(stream, bins, steps, start)
+        self.notes.update(stream.notes)
         return cut
+
+    def _stream(self, one):
+        """Return the events of a recording, prepared, up to silence that nobody means."""
+        stream = prepared(one.opened(), self._options)
+        stream = sized(stream, self._input.events.sensor_size, self._options)
+        # in other cases no silence is run that is not asked for
+        if self._options.split == "time" or self.by_width and self._timesteps is None:
+            stream = without_gaps(stream, self._options, at_once=True)
+        return stream

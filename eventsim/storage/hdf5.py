@@ -38,6 +38,7 @@ FILTERS = {
     h5py.h5z.FILTER_FLETCHER32: "fletcher32",
     h5py.h5z.FILTER_LZF: "lzf",
 }
+PLUGINS = {32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32015: "zstd", 32026: "blosc2", 36559: "ECF"}
 
 
 @contextmanager
@@ -448,8 +449,11 @@ class StoredArray:
     def _check_filters(self, filters):
         for code in filters:
             if code not in FILTERS or filters.count(code) > 1:
-                raise self._error(f"is packed with HDF5 filter {code}, expected {', '.join(FILTERS.values())}, "
-                                  "each at most once")
+                name = FILTERS.get(code) or PLUGINS.get(code)
+                raise self._error(
+                    f"is packed with HDF5 filter {code}{f' ({name})' if name else ''}, expected "
+                    f"{', '.join(FILTERS.values())}, each at most once: repack it where the filter is installed, "
+                    "h5repack -f GZIP=4 IN OUT, or by h5py and hdf5plugin")
 
     def _check_size(self, n_stored, ratio):
         if self.n_bytes > ratio * min(n_stored, self._group._file.size):

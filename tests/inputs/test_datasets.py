@@ -279,7 +279,7 @@ BAD_ARRAYS = [
     (dict(x=X[:, :5]), r"samples have shape \(5,\), expected axes F .* input \(6,\)"),
     (dict(x=X[:, 0]), r"samples have shape \(\)"),
     (dict(x=X[:, None, None]), r"samples have shape \(1, 1, 6\)"),
-    (dict(x=X * 2), "samples 0 to 2: x has values up to 2 but the model's input has 1 bits"),
+    (dict(x=X * 2), "samples 0 to 2: x has values up to 2 but the model's input has 1 bit \\(0 to 1"),
     (dict(x=-X), "values down to -1"),
     (dict(x=X * np.nan), "not finite"),
     (dict(x=X / 2), "scaled to 0..1"),
@@ -405,7 +405,7 @@ def test_bad_nmnist(tmp_path):
     refuses(tmp_path, "holds event recordings; binning them needs events", Input((2, 3, 4)))
     assert open_dataset(tmp_path, EVENTS).lengths.tolist() == [4]  # each its own: 30 us at 10 us a step
     write_recording(path, [0, 4], [0, 1], [0, 1], [0, 30])
-    refuses(tmp_path, "event 1 is at x = 4, y = 1, outside the sensor", EVENTS, 5, names=path)
+    refuses(tmp_path, "an event is at x = 4, y = 1, outside the sensor of 4 x 3 pixels: give", EVENTS, 5, names=path)
     write_recording(path, [0] * 8, [0] * 8, [0] * 8, [0] * 8)
     refuses(tmp_path, "values up to 8 but the model's input has 3 bits", EVENTS, 5, names=path)
     path.write_bytes(bytes(11))

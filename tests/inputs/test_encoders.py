@@ -35,6 +35,16 @@ def test_delta_is_snntorchs(options):
     np.testing.assert_array_equal(delta(x, **options), spikegen.delta(torch.from_numpy(x), **options).numpy())
 
 
+@pytest.mark.parametrize("x, threshold", [([0.5, 0.25, 0.5, 0.0, 1.0], 0.25), ([1e8, 1e8 + 1, 1e8 + 2], 1.0)])
+def test_delta_at_its_very_threshold(x, threshold):
+    """A fall by the threshold is a spike of -1, as a rise by it is one of 1; differences are of 64 bits."""
+    spikes = delta(np.array(x), threshold, padding=True, off_spike=True).tolist()
+    assert spikes == [0] + [np.sign(b - a) * (abs(b - a) >= threshold) for a, b in zip(x, x[1:])]
+    torch, spikegen = pytest.importorskip("torch"), pytest.importorskip("snntorch.spikegen")
+    theirs = spikegen.delta(torch.tensor(x, dtype=torch.float64), threshold, padding=True, off_spike=True)
+    assert spikes == theirs.tolist()
+
+
 def test_poisson_has_spikegens_distribution():
     """Independent draws of each value's chance: counts within five standard deviations, and no steps alike."""
     chance = np.linspace(0, 1, 21)

@@ -43,7 +43,6 @@ def said(notes):
     ({"up__a_csv": EVENTS, "up__more__b_csv": EVENTS}, "the folders of classes; up/more beside these is left out"),
     ({"Test__up__a_csv": EVENTS, "Train__up__a_csv": EVENTS, "val__up__a_csv": EVENTS, "b_csv": EVENTS},
      "the parts of a folder; b.csv, val beside these are left out"),
-    ({"up__a_csv": EVENTS, "labels_csv": "file,class\na.csv,up\n"}, None),
     ({"up__a_csv": EVENTS, "down__b_csv": EVENTS}, None),
 ])
 def test_recordings_that_are_left_out_are_said(tmp_path, files, expected):
@@ -86,6 +85,12 @@ def test_text_without_events_is_left_out_and_said(tmp_path):
     dataset = open_dataset(folder, NODE, 3)
     assert dataset.labels.tolist() == [0, 1]  # docs is no class
     assert said(read(folder)[1]) == ["down/notes.txt, up/README.txt beside these have no events; left out"]
+    folder = written(tmp_path / "beside", up__a_csv=EVENTS, README_txt=PROSE, labels_csv="file,class\na.csv,up\n")
+    assert said(read(folder)[1]) == ["README.txt, labels.csv beside these have no events; left out"]
+    folder = written(tmp_path / "parts", Test__up__a_csv=EVENTS, Train__up__a_csv=EVENTS, README_txt=PROSE,
+                     Test__notes_txt=PROSE)
+    assert said(read(folder)[1]) == ["notes.txt beside these has no events; left out",
+                                     "README.txt beside these has no events; left out"]
 
 
 def test_text_that_may_hold_events_is_not_left_out(tmp_path):

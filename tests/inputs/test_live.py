@@ -146,12 +146,25 @@ def test_a_comment_of_any_length_is_no_event_of_a_pipe(long):
 
 
 @pytest.mark.parametrize("data, cut, n",
-                         [(TEXT, 5, 59), (TEXT, 1, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
+                         [(TEXT, 5, 59), (TEXT, 2, 59), (BINARY, 1, 59), (BINARY, 12, 59), (BINARY, 14, 58)])
 def test_an_end_in_the_middle_of_an_event_is_said(data, cut, n):
     found, notes = piped(data[:-cut])
     assert_events(found, n)
     [said] = [note for note in notes if "ended in the middle of an event" in note]
     assert "bytes are left out" in said
+
+
+@pytest.mark.parametrize("n", [1, 7, 10_000])
+def test_a_last_line_without_an_end_that_has_all_fields_is_an_event(n):
+    """As in a file."""
+    for data in (TEXT[:-1], b"t,x,y,p\n" + TEXT[:-1], TEXT[:-1] + b"  # the last"):
+        events, notes = piped(*in_pieces(data, n))
+        assert_events(events)
+        assert not any("middle of an event" in note for note in notes)
+    assert piped(b"5,1,2,1")[0].tolist() == [(5, 1, 2, 1)]
+    for data in (b"5,1,2", b"5", b"5,1,2,", b"t,x,y,p\n5,1,2", b"5,1,2,-"):
+        events, notes = piped(*in_pieces(data, n))
+        assert not len(events) and "ended in the middle of an event" in notes[-1]
 
 
 def test_damage_is_one_line():

@@ -27,7 +27,8 @@ def test_pixels_are_taken_with_a_warning(dtype):
 
 @pytest.mark.parametrize("x", [
     PIXELS.astype(np.float32), PIXELS / 255, PIXELS % 2, (PIXELS % 16).astype(np.uint8), PIXELS - 128, PIXELS * 9,
-    PIXELS % 100], ids=["floats", "shares", "bits", "counts", "signed", "large", "small"])
+    PIXELS % 100, np.where(np.arange(20).reshape(5, 4) == 3, -3, PIXELS)],
+    ids=["floats", "shares", "bits", "counts", "signed", "large", "small", "one below 0"])
 def test_other_numbers_are_taken_without_a_word(x, recwarn):
     to_levels(x, REAL)
     assert not recwarn.list

@@ -425,7 +425,7 @@ def test_a_damaged_file_of_a_class_is_named(tmp_path):
         recording(tmp_path / name / "one.npz")
     path = tmp_path / "a" / "one.npz"
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DataError, match=f"^{path}: holds no events of a known format"):
+    with pytest.raises(DataError, match=f"^{path}: cannot be read, damaged or truncated"):
         read_all(open_dataset(tmp_path, NODE, 5))
 
 

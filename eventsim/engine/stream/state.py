@@ -87,7 +87,7 @@ class StreamState(ByValue, Shown):
     def _check_arrays(self, course, again, program):
         """Raise DataError for arrays that no stream leaves. again: steps that are over, but may run once more."""
         n_classes = program.stages[program.output].n_neurons
-        _check_array(self, "emitted", (range(1, course.window - course.stride + 1), (n_classes,)), "if", True)
+        _check_array(self, "emitted", (range(1, course.window), (n_classes,)), "if", True)
         _check_array(self, "scores", ((n_classes,),), "f", True)
         _check_array(self, "waiting", ((2,), range(1 << 62)), "i", False)
         step, place = self.waiting

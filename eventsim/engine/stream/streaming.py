@@ -19,15 +19,15 @@ from eventsim.engine.stream.paced import Pace, Reader
 from eventsim.engine.stream.state import StreamState
 from eventsim.engine.stream.stepping import Levels, Stepping
 from eventsim.engine.stream.summary import StreamSummary, Tally
+from eventsim.engine.warming import numbers_of_steps
 from eventsim.equality import FrozenByValue
 from eventsim.errors import DataError, LevelError, warn
+from eventsim.inputs.binning import MERGE
 from eventsim.inputs.gaps import without_gaps
 from eventsim.inputs.live import event_stream
 from eventsim.inputs.preparing import check_sensor
 from eventsim.statistics.counts import Counts
 from eventsim.text import all_digits, many, number, quantity
-
-MERGE = "; where events share a pixel and a step, coincident='merge' makes them one"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -143,7 +143,7 @@ class Stream(Shown):
         if options.state is not None:
             self._take_up(options.state)
         self._tally = Tally()
-        self._compile(node)
+        self._compile()
         self._windows = self._generated()
 
     def __iter__(self) -> Iterator[StreamWindow]:
@@ -194,12 +194,16 @@ class Stream(Shown):
         self._network, self._emitted, self._scores = state.network, state.emitted, state.scores
         self._number = state.number
 
-    def _compile(self, node):
-        """Compile kernels, and bind them to the memory of a window, with and without a state."""
-        blank = self._levels.filled(*np.empty((2, 0), np.int64), self._levels.steps)
-        self._simulator.compile(self._record, blank)
+    def _compile(self):
+        """Compile kernels, and bind them to the memory of a window, with and without a state: those of whole
+        windows, and those of shorter ones, with which a stream that slides begins, and any other may end."""
+        none, steps = np.empty((2, 0), np.int64), self._levels.steps
+        self._simulator.compile(self._record, self._levels.filled(*none, steps))
         safe = self._simulator.program.safe_steps
-        if safe is None or safe >= 2 * blank.shape[1]:  # else the first windows say so
+        for n in numbers_of_steps(steps):
+            if safe is not None and safe < 2 * n:
+                break  # the first windows say so
+            blank = self._levels.filled(*none, n)
             first = self._run(blank, None)
             self._output.answer(self._output.emitted(first))
             if not self._options.fresh:
@@ -260,7 +264,8 @@ class Stream(Shown):
             if self._emitted is not None:
                 emitted = np.concatenate((self._emitted, emitted))[first - stop :]
             first = stop - len(emitted)
-            again = min(course.window - course.stride, len(emitted))  # steps that the next window has, too
+            new_steps = course.stride if stop == end else end - stop  # of the next window
+            again = min(course.window - new_steps, len(emitted))  # steps that it shares with this one
             self._emitted = emitted[len(emitted) - again :].copy() if again else None
         answer = self._output.answer(emitted)
         self._overflows.see(recording)

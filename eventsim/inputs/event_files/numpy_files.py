@@ -18,7 +18,8 @@ ALONE = ("events", "arr_0", "data")  # names of the one array of a .npz that hol
 
 
 def holds_events(path, start) -> bool:
-    """Return whether an array of the file has columns of events; other arrays are data sets."""
+    """Return whether an array of the file has columns of events; other arrays are data sets. What is named .npz is
+    nothing else: errors of reading it are raised."""
     if start.startswith(NPY):
         with reading(path), open(path, "rb") as file:
             _, dtype, _ = array_header(file, "the array", path)
@@ -34,6 +35,8 @@ def holds_events(path, start) -> bool:
                 return len(shape) < 2  # others are samples
             shape, dtype = _alone(archive, path)
     except READ_ERRORS:
+        if path.suffix.lower() == ".npz":
+            raise
         return False
     return dtype.names is not None or len(shape) == 2 and shape[1] == 4
 

@@ -93,7 +93,7 @@ def event_format(path, options: EventOptions = EventOptions()):
     with reading(path), open(path, "rb") as file:
         start = file.read(START_BYTES)
         rows = () if options.columns is None else [each for each, holds in OF_ROWS.items() if holds(path, start)]
-    return rows[0] if rows else next((module for module in FORMATS if module.holds_events(path, start)), None)
+        return rows[0] if rows else next((module for module in FORMATS if module.holds_events(path, start)), None)
 
 
 def is_prose(path) -> bool:
@@ -113,14 +113,28 @@ def open_as(module, path, options: EventOptions) -> EventStream:
             refuse_given(options, (option,), path, others)
     with reading(path):
         stream = module.recording_in(path, options)
-    return EventStream(lambda: _watched(stream, path, options), stream.name, stream.sensor_size, stream.start,
-                       stream.notes)
+    return stream.with_blocks(lambda: _watched(stream, path, options), stream.sensor_size, stream.start)
+
+
+def sized(stream, size, options: EventOptions) -> EventStream:
+    """Return a stream whose sensor has this size, (height, width), where the stream does not say another. An event
+    outside is damage, as in a file that says its size."""
+    known = size is None or stream.sensor_size is not None
+    if known and not options.keep_going:
+        return stream
+    inside = stream if known else EventStream(stream, stream.name, size, stream.start, stream.notes)
+
+    def blocks():
+        with _up_to_damage(inside, options):
+            yield from inside
+
+    return inside.with_blocks(blocks, inside.sensor_size, inside.start)
 
 
 def _watched(stream, path, options):
     """Yield the blocks, up to damage where that is wanted, and note where times fall."""
     newest = None
-    with _up_to_damage(stream, path, options):
+    with _up_to_damage(stream, options), reading(path):
         for block in stream:
             t = block["t"]
             if (t[1:] < t[:-1]).any() or newest is not None and t[0] < newest:
@@ -130,14 +144,13 @@ def _watched(stream, path, options):
 
 
 @contextmanager
-def _up_to_damage(stream, path, options):
+def _up_to_damage(stream, options):
     try:
-        with reading(path):
-            yield
+        yield
     except DataError as error:
         if not options.keep_going:
             raise
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = str(error).removeprefix(f"{stream.name}: ")
         note(stream.notes, f"damaged: {reason}; only what stands before is taken")
 
 

@@ -21,6 +21,7 @@ from eventsim.inputs.events import AT_ONCE, BlockMaker, EventStream, MOST_PIXELS
 from eventsim.storage.reading import reading
 
 SUFFIXES = (".csv", ".txt", ".tsv")
+POLARITIES = {"true": "1", "false": "0"}  # in any case, as Python and pandas write them
 ORDERS = ("txyp", "xypt", "xytp", "typx")
 LONGEST_LINE = 1 << 12  # characters, but for comments
 LOOKED_AT = 1 << 12  # lines, to tell the order of the columns
@@ -122,14 +123,14 @@ def holds_events(path, start) -> bool:
     if len(lines) > 1 and _size_in(lines[0]):
         del lines[0]
     return bool(lines) and (
-        named_columns(lines[0].split(_mark_of(lines[0]))) is not None or _has_numbers(lines[0]))
+        named_columns(lines[0].split(_mark_of(lines[0]))) is not None or has_numbers(lines[0]))
 
 
 def holds_prose(path, start) -> bool:
     """Return whether a text file has lines, but none that may be events, such as notes or a list of names."""
     lines = _first_lines(path, start)
     return bool(lines) and b"\0" not in start and not (
-        holds_events(path, start) or any(map(_has_numbers, lines)))
+        holds_events(path, start) or any(map(has_numbers, lines)))
 
 
 def _first_lines(path, start):
@@ -143,10 +144,10 @@ def _first_lines(path, start):
         return [line for _, line in islice(_lines(file), 2)]
 
 
-def _has_numbers(line):
+def has_numbers(line):
     """Return whether a line has the numbers of an event, however they are separated."""
     parts = [part for part in re.split(r"[,;\s]+", line) if part]
-    return sum(map(_is_number, parts)) >= len(KEYS)
+    return sum(_is_number(part) or part.lower() in POLARITIES for part in parts) >= len(KEYS)
 
 
 def recording_in(path, options) -> EventStream:
@@ -284,6 +285,21 @@ def _numbers_of(lines, layout):
 
 
 def _parsed(texts, layout):
+    """Return columns by key. Raises ValueError."""
+    try:
+        return _parsed_numbers(texts, layout)
+    except (ValueError, OverflowError):
+        return _parsed_numbers([_with_a_number(text, layout) for text in texts], layout)
+
+
+def _with_a_number(text, layout):
+    """Return a line with 1 and 0 for a polarity of True and False."""
+    fields, place = text.split(layout.mark), layout.places["p"]
+    fields[place] = POLARITIES.get(fields[place].strip().lower(), fields[place])
+    return (layout.mark or " ").join(fields)
+
+
+def _parsed_numbers(texts, layout):
     """Return columns by key; t as integers wherever its own text is, as floats hold no large
     ones. Raises ValueError."""
     def table(dtype, *wanted):
