@@ -8,9 +8,10 @@ threshold 1 and soft reset, calibrated to fire at about 10 % (see examples/deep_
 weights for all, with BatchNorm folded into them. Each library runs as its manual has it for speed:
 layer by layer over all steps, the first convolution of the still image once, inference mode, one
 thread; in both memory layouts and at batch sizes 1 and 16, of which its best counts. Every round
-draws new images; all run in turn; medians over the rounds. eventsim's time is that of the whole call
-of `Simulator.iterate`, as the command line runs data: with checking, packing and counting, and
-without keeping membranes for a next run.
+draws new images; all run in turn, each a batch of the images before first, so that none pays for the
+caches that another has filled; medians over the rounds. eventsim's time is that of the whole call of
+`Simulator.iterate`, as the command line runs data: with checking, packing and counting, and without
+keeping membranes for a next run.
 """
 
 import argparse
@@ -221,11 +222,12 @@ def measure(model, rounds, seed):
     for batch in BATCHES:  # buffers of every size are allocated once
         for timed, _ in runners.values():
             timed(random_images(IMAGES, shape, seed), batch)
-    quiet = Quiet()
+    quiet, images = Quiet(), random_images(IMAGES, shape, seed)
     for r in range(rounds):
-        images = random_images(IMAGES, shape, seed + 1 + r)
+        before, images = images, random_images(IMAGES, shape, seed + 1 + r)
         for name, (timed, _) in runners.items():
             for batch in BATCHES:
+                timed(before[:batch], batch)
                 seconds[name, batch].append(timed(images, batch) / IMAGES)
         print(f"round {r + 1} of {rounds}", end="\r", file=sys.stderr, flush=True)
     return checks, seconds, quiet.share()
