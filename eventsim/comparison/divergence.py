@@ -192,12 +192,20 @@ class Comparing:
         if self.b.is_trace and self.b.layers:
             recorded = {variable for layer in self.b.layers.values() for variable in layer.variables}
             recorded = [variable for variable in VARIABLES if variable in recorded]
+            again = f"run it again, with {_recording(self.decides)}"
+            remedy = again if self.b.trace.is_run else "record them, too"
             return (f"{self.b.label}: holds {' and '.join(recorded)} of A's layers, but no "
-                    f"{' and no '.join(self.decides)} to decide by: record them, too (--record "
-                    f"{self.decides[0]}), or let others decide (--variables {','.join(recorded)})")
+                    f"{' and no '.join(self.decides)} to decide by: {remedy}, or let others decide (--variables "
+                    f"{','.join(recorded)})")
         if self.b.is_trace and self.b.trace.without_values:
             return (f"{self.b.label}: has nothing but NaN, which is what was not recorded, in "
                     f"{', '.join(self.b.trace.without_values[:5])}: nothing is left to decide by")
+        if self.b.is_trace and self.b.trace.is_run:
+            others = ", ".join(dict.fromkeys(node for node in map(_node_of, self.b.trace.unused()) if node))
+            wanted = ("spikes",) if "spikes" in self.decides else self.decides
+            holds = f"holds values of {others}, not" if others else "is of a run that recorded no values"
+            return (f"{self.b.label}: {holds} of A's layers ({names}, ...), to decide by: run A's model again, "
+                    f"with {_recording(wanted)}")
         if self.b.is_trace:
             example = next(iter(self.a.layers), "layer")
             return (f"{self.b.label}: holds {self.b.trace.unused()[:10]}, nothing of A's layers ({names}, ...) "
@@ -380,6 +388,17 @@ def _overridden(a, b, steps_of_a):
     if a.class_names and b.class_names and a.class_names != b.class_names:
         yield (f"A and B name other classes ({listed(a.class_names, 3)}; {listed(b.class_names, 3)}): predictions "
                "are compared by number, and labels are those of A's classes")
+
+
+def _recording(variables):
+    """Say how a run records variables."""
+    options = " ".join(f"--record {variable}" for variable in variables)
+    return f"{options} (in Python record={variables[0] if len(variables) == 1 else variables!r})"
+
+
+def _node_of(array):
+    """Return the node of which a run holds an array; "" where it is of none."""
+    return array.rpartition("/")[0]
 
 
 def _joined(known, piece):

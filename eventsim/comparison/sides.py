@@ -175,7 +175,7 @@ class TraceSide:
         Raises DataError where it seems to be of another form than (N, T, ...)."""
         trace = self.trace
         trace.check_form(n_samples, n_steps)
-        if trace.n_samples == n_steps != trace.n_steps and n_steps > 1:
+        if trace.n_samples == n_steps != trace.n_steps and n_steps > 1 and not trace.is_run:
             self._notes.append(f"the trace has {many(trace.n_samples, 'sample')} of "
                                f"{many(trace.n_steps, 'step')}, and the run has {many(n_steps, 'step')}: if its "
                                "first axes are exchanged, give array.swapaxes(0, 1)")
@@ -223,7 +223,7 @@ class TraceSide:
     def describe(self) -> str:
         """Return "trace", or, of a run's file, "run" and the name of its arithmetic."""
         trace = self.trace
-        return "trace" if trace.precision is None else f"run, {arithmetic_text(trace.precision, trace.chip)}"
+        return f"run, {arithmetic_text(trace.precision, trace.chip)}" if trace.is_run else "trace"
 
     def computes_as(self, other: SimulatorSide) -> bool:
         """Whether the trace is of the same arithmetic, as far as is known: only a run's file says its own, and of

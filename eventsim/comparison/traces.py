@@ -163,7 +163,7 @@ class Trace:
         for name in (f"{layer}/{variable}", f"{layer}.{variable}", *plain):
             if name in self.arrays:
                 self._used.add(name)
-                series = Series(f"{self.name}: {name!r}", self.arrays[name], variable, shape)
+                series = Series(f"{self.name}: {name!r}", self.arrays[name], variable, shape, self.is_run)
                 if series.is_recorded:
                     return self._checked(series)
                 self.without_values += [name] * (name not in self.without_values)
@@ -214,6 +214,11 @@ class Trace:
         self._used.add("predictions")
         return np.asarray(predictions[()]).astype(np.int64)
 
+    @property
+    def is_run(self) -> bool:
+        """Whether it is what eventsim itself recorded, which says its arithmetic."""
+        return self.precision is not None
+
     def unused(self):
         """Names of the arrays that no series was made of."""
         return [name for name in self.arrays if name not in self._used]
@@ -223,7 +228,7 @@ class Trace:
         and T are exchanged or one axis, or where there is one value for each sample."""
         n_samples, n_steps = integer(n_samples, "n_samples", 1), integer(n_steps, "n_steps", 1)
         first = self._first
-        if first is None or first.n_steps == n_steps:
+        if first is None or first.n_steps == n_steps or self.is_run:  # which has no other form
             return
         seems = _if_of_each_sample(first, n_samples)
         if first.single and n_samples > 1 and first.n_steps == n_samples * n_steps:
@@ -239,10 +244,10 @@ class Trace:
 class Series:
     """One variable of one layer, sample by sample and step by step.
 
-    array: (N, T, *shape), (N, T, neurons), or without N. n_samples, n_steps.
+    array: (N, T, *shape), (N, T, neurons), or without N. n_samples, n_steps. is_run: as of a `Trace`.
     """
 
-    def __init__(self, name, array, variable, shape):
+    def __init__(self, name, array, variable, shape, is_run=False):
         self.name, self.variable = name, variable
         self._array = array
         n_neurons = math.prod(shape)
@@ -252,10 +257,10 @@ class Series:
             raise DataError(f"{name} holds elements of type {array.dtype}, expected numbers")
         if trailing is None or 0 in array.shape:
             flat = "" if len(shape) == 1 else f" or (N, T, {n_neurons})"
-            raise DataError(
-                f"{name} has shape {tuple(array.shape)}, expected (N, T, {', '.join(map(str, shape))})"
-                f"{flat}, or the same without N for a single sample"
-            )
+            remedy = (": it is a run of another network, compare it with that network's model" if is_run
+                      else f"{flat}, or the same without N for a single sample")
+            raise DataError(f"{name} has shape {tuple(array.shape)}, expected (N, T, "
+                            f"{', '.join(map(str, shape))}){remedy}")
         leading = tuple(array.shape[: len(array.shape) - len(trailing)])
         self.single = len(leading) == 1
         self.n_samples, self.n_steps = (1, *leading) if self.single else leading

@@ -7,6 +7,7 @@ import numpy as np
 
 from eventsim.display.card import Card, MOST_ROWS, Shown, times
 from eventsim.display.table import Table
+from eventsim.equality import is_equal
 from eventsim.errors import RunError
 from eventsim.spikes import Spikes
 from eventsim.statistics.trains import TrainStatistics
@@ -25,7 +26,7 @@ class NodeSource:
     spikes: samples first to stop - 1 (None: to the last) -> `Spikes`. trace: kind -> (N, T, *shape). statistics:
     of what the node sent, or None. counts: name -> int64 (N,). kinds: what was recorded of the node, of "spikes",
     "currents", "potentials" and "residuals". n_samples, n_steps; n_neurons: None where nothing says it.
-    silent: whether the node never sends any spike.
+    silent: whether the node never sends any spike. origin: the recording or the run that the node is one of.
     """
 
     spikes: Callable[[int, Optional[int]], Spikes]
@@ -37,16 +38,40 @@ class NodeSource:
     n_steps: int
     n_neurons: Optional[int] = None
     silent: bool = False
+    origin: object = None
 
 
 class RecordedNode(Shown):
     """`recording["name"]`: one node.
 
-    counts: name of a count -> int64 (N,), see `statistics.counts`; {} of nodes that are not counted.
+    counts: name of a count -> int64 (N,), see `statistics.counts`; {} of nodes that are not counted. Two are equal
+    where all that was recorded, counted and gathered of them is; to tell, it is read.
     """
+
+    __hash__ = None  # as of a `Recording`, which can change
 
     def __init__(self, name: str, source: NodeSource):
         self.name, self.counts, self._source = name, source.counts, source
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        origin = self._source.origin
+        if origin is not None and origin is other._source.origin and self.name == other.name:
+            return True
+        return self._size == other._size and all(map(is_equal, self._values(), other._values()))
+
+    @property
+    def _size(self):
+        source = self._source
+        return self.name, source.kinds, source.n_samples, source.n_steps, source.n_neurons, source.silent
+
+    def _values(self) -> Iterator:
+        """Yield all that the node has, one thing after another, as it is read: first what is small."""
+        yield self.counts
+        yield self.statistics
+        for kind in self._source.kinds:
+            yield self.spikes if kind == "spikes" else self._source.trace(kind)
 
     @property
     def statistics(self) -> Optional[TrainStatistics]:

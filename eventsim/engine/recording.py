@@ -150,7 +150,7 @@ class Recording(ByValue, Shown):
             partial(self._spikes_of, name), partial(self._trace, name), partial(self._statistics_of, name),
             self.counts.layers.get(name, {}), ("spikes",) * (name in self.spikes) + tuple(kinds),
             len(self.output), self.timesteps, self.counts.neurons.get(name),
-            silent=name in nodes and nodes[name].role == "readout"))
+            silent=name in nodes and nodes[name].role == "readout", origin=self))
 
     def __contains__(self, name):
         return isinstance(name, str) and name in self.nodes

@@ -181,7 +181,7 @@ class Run(HoldsFile, Shown):
         return RecordedNode(name, NodeSource(
             partial(self.spikes, name), lambda kind: self.trace(kind, name), partial(self._statistics_of, name),
             self.counts.layers.get(name, {}), kinds, self.n_samples, self.n_steps, self.counts.neurons.get(name),
-            silent=known is not None and node_type(known.kind).role == "readout"))
+            silent=known is not None and node_type(known.kind).role == "readout", origin=self))
 
     def __contains__(self, name):
         return isinstance(name, str) and name in list(self)

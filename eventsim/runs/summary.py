@@ -18,6 +18,7 @@ from eventsim.costs.energy import assess
 from eventsim.costs.energy_summary import EnergySummary
 from eventsim.costs.other_tools.summary import ConventionsSummary
 from eventsim.display.card import Card, Shown
+from eventsim.equality import FrozenByValue
 from eventsim.errors import RunError, warn
 from eventsim.merging import merge
 from eventsim.model.describing import describe
@@ -148,9 +149,10 @@ class NodeSummary:
     settings: Dict[str, object] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, repr=False)
-class RunSummary(Shown):
-    """What a run gave. Summaries of parts of a data set merge (`merge_summaries`).
+@dataclass(frozen=True, repr=False, eq=False)
+class RunSummary(FrozenByValue, Shown):
+    """What a run gave. Summaries of parts of a data set merge (`merge_summaries`). Two are equal where the results
+    are, whatever the seconds, the workers, and when and with what they were made.
 
     model, data: what was run, None where it has no name. samples. timesteps: of a sample, the most where samples
     have lengths of their own. presented_steps: of all samples together, over which firing rates are.
@@ -179,10 +181,10 @@ class RunSummary(Shown):
     presented_steps: Optional[int] = member(absent=True)
     dropped_events: Optional[int] = None
     precision: Optional[str] = None
-    workers: Optional[int] = None
+    workers: Optional[int] = member(compare=False)
     accuracy: Optional[float] = None
-    seconds: Optional[float] = None
-    samples_per_second: Optional[float] = None
+    seconds: Optional[float] = member(compare=False)
+    samples_per_second: Optional[float] = member(compare=False)
     totals: Totals = Totals()
     layers: Tuple[LayerSummary, ...] = ()
     energy: Optional[EnergySummary] = None
@@ -191,7 +193,7 @@ class RunSummary(Shown):
     conventions: Optional[ConventionsSummary] = member(absent=True)
     weights: Optional[Dict[str, WeightSummary]] = member(absent=True)
     not_finite: Optional[Dict[str, int]] = member(absent=True)
-    made: Made = Made()
+    made: Made = member(Made(), compare=False)
     nodes: Tuple[NodeSummary, ...] = ()
     class_names: Tuple[object, ...] = ()
     sums: Optional[RunSums] = outside()

@@ -40,7 +40,8 @@ def messages_of(model, statistics) -> Dict[str, Messages]:
 
 @dataclass(frozen=True, eq=False)
 class RunSums(FrozenByValue):
-    """The exact sums of the samples of a batch, of a part of a data set, or of all of it.
+    """The exact sums of the samples of a batch, of a part of a data set, or of all of it. Two are equal where all
+    but the seconds is.
 
     context: model and arithmetic. model, data: their names, or None. energy_table: to assess with.
     counts: summed over samples. seconds: spent simulating. n_right: correct predictions, None without
@@ -59,7 +60,7 @@ class RunSums(FrozenByValue):
     data: Optional[str] = merged("same")
     energy_table: EnergyTable = merged("same")
     counts: SummedCounts = merged(samples="merge")
-    seconds: float = merged("sum")
+    seconds: float = merged("sum", compare=False)
     n_right: Optional[int] = merged("sum", default=None)
     dropped_events: int = merged("sum", default=0)
     audit: Optional[Dict[str, LayerAudit]] = merged(samples="merge", default=None)

@@ -210,6 +210,9 @@ class StoredGroup:
         if not isinstance(base, np.dtype) or base.kind not in "biuf" or len(stored.shape) != 1:
             raise self.error(f"{name!r} has shape {stored.shape} and type {stored.dtype}, expected arrays of "
                              "numbers")
+        if not base.isnative:
+            raise self.error(f"{name!r} holds arrays of numbers in another order of bytes ({base.str}), which "
+                             f"h5py mistakes for this machine's: store them as {base.newbyteorder('=').str}")
         self._require_heaps(name, stored, "arrays", base.itemsize)
         return RaggedArray(stored)
 
@@ -471,8 +474,7 @@ class RaggedArray:
         """Return array i. Raises the file's class of error where there are fewer."""
         if not 0 <= i < self.shape[0]:
             raise self._stored._error(f"has {self.shape[0]} rows, expected more than {i}")
-        values = self._stored.rows(slice(i, i + 1))[0]
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return self._stored.rows(slice(i, i + 1))[0]
 
 
 def check_hdf5(path, error_type=FormatError, expected="an HDF5 file", remedy_of_networks=FROM_TORCH):

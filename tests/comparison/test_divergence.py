@@ -14,11 +14,13 @@ from small_networks import small_networks
 
 from eventsim import compare, Model, Simulator
 from eventsim.comparison import divergence
+from eventsim.comparison.pairing import synapses_into
 from eventsim.comparison.text import as_text
 from eventsim.errors import DataError, UnsupportedError
 from eventsim.model.input import Input
 from eventsim.model.neurons import Neuron, SigmaDelta
 from eventsim.model.synapses import Dense
+from eventsim.model.transforms import BatchNorm
 
 
 def search(a, b, x, deciding=(*VARIABLES, "outputs")):
@@ -236,6 +238,20 @@ def test_spread_and_drift_are_those_of_whole_recordings():
         assert layer.drift["potentials"] == pytest.approx(largest, rel=1e-12)
 
 
+def test_drift_is_of_what_comes_before_in_the_step_of_the_divergence_too():
+    """The layer before has drifted by then; what comes after the spike that differs is its consequence."""
+    def two_layers(weight, threshold):
+        nodes = {"x": Input((1,)), "d": Dense([[weight]]), "n": Neuron(1.0, bits=2), "e": Dense([[1.0]]),
+                 "m": Neuron(threshold)}
+        return Model(nodes, list(zip(nodes, list(nodes)[1:])), 1)
+
+    comparison = compare(two_layers(2.25, 2.0), two_layers(2.5, 2.5), np.array([[[1]]]), variables="spikes")
+    assert comparison.first.layer == "m" and comparison.first.values == (1, 0)
+    before, there = (layer.drift for layer in comparison.layers[1:])
+    assert before == {"currents": 0.25, "potentials": 0.25, "residuals": 0.25}
+    assert there == {"currents": 0.0, "potentials": 0.0, "residuals": 0.0, "outputs": 0.0}
+
+
 def test_samples_are_counted_and_the_lowest_is_first():
     x = np.zeros((7, STEPS, 2, 6, 6), np.uint8)
     x[[3, 5]] = samples(2)
@@ -315,9 +331,13 @@ def test_clipped_and_vanished_weights_are_named():
     assert "Weights are rounded to 0 in B: " in comparison.reading and "of 216 into 'n2'" in comparison.reading
 
 
-def test_overflows_are_named():
+def test_overflows_are_named(monkeypatch):
     narrow = dataclasses.replace(ARITHMETICS["chip"]["chip"], membrane_bits=13, membrane_overflow="saturate")
-    comparison = compare(Simulator(network(), "float64"), Simulator(network(), chip=narrow), samples(20))
+    sides = Simulator(network(), "float64"), Simulator(network(), chip=narrow)
+    comparison = compare(*sides, samples(20))
+    with monkeypatch.context() as patch:  # many batches and chunks, of which not only the last counts
+        patch.setattr(divergence, "CELLS", 20_000)
+        assert compare(*sides, samples(20)).overflows == comparison.overflows
     run = Simulator(network(), chip=narrow).run(samples(20), record="audit")
     assert comparison.overflows
     for overflow in comparison.overflows:
@@ -372,6 +392,14 @@ def test_decisions_between_levels(precision):
     assert (first.neuron, first.values) == (2, (5, 6))
     assert [d.threshold for d in first.decisions] == [2.75, 2.5]
     assert [d.margin for d in first.decisions] == [-0.25, 0.0]
+
+
+def test_a_level_that_both_sent_is_judged_by_its_own_threshold():
+    nodes = [{"x": Input((1,)), "d": Dense([[weight]]), "n": Neuron(v_threshold=1.0, bits=2, reset="soft")}
+             for weight in (2.25, 2.5)]
+    a, b = (Model(each, [("x", "d"), ("d", "n")], 1) for each in nodes)
+    first = compare(a, b, np.array([[[1]]]), variables="potentials").first
+    assert [(d.sent, d.threshold, d.margin) for d in first.decisions] == [(2, 2.0, 0.25), (2, 2.0, 0.5)]
 
 
 def test_decisions_of_signed_levels():
@@ -468,6 +496,14 @@ def test_another_unit_is_named():
     assert "The thresholds differ: 1 in A, 50 in B" in reading
     scaled.nodes["n"].v_threshold = np.array(25.0)
     assert compare(model, scaled, x, variables="spikes").equal
+
+
+def test_what_leads_into_a_layer_ends_at_the_spikes_that_it_reads():
+    """Through what scales them, which gives no spikes, and not through what sends some."""
+    nodes = {"x": Input((3,)), "d": Dense(np.eye(3)), "n": Neuron(), "s": BatchNorm(*np.ones((4, 3))),
+             "e": Dense(np.eye(3)), "m": Neuron()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])), 1)
+    assert (synapses_into(model, "m"), synapses_into(model, "n")) == (["m", "e", "s"], ["n", "d"])
 
 
 def test_tiny_differences_of_the_models_come_last():

@@ -1,6 +1,7 @@
 """Recorded traces as the other side of a comparison: .npz, HDF5 and our own recordings."""
 
 import dataclasses
+import io
 import zipfile
 
 import h5py
@@ -104,6 +105,20 @@ def test_tolerance():
     assert comparison.layers[0].drift["potentials"] == pytest.approx(1e-3, rel=1e-3)
     exact = {"readout.potentials": run.outputs[:, :, :]}
     assert compare(network(), exact, samples(3), tolerance=0).equal
+
+
+@pytest.mark.parametrize("threshold", (0.01, 1.0, 100.0))
+def test_a_tolerance_is_of_the_threshold_and_of_the_value(threshold):
+    """1e-4 of each, of a membrane at half of the threshold."""
+    model = Model({"in": Input((1,), scale=threshold / 2), "n": Neuron(v_threshold=threshold, leak=0.0)},
+                  [("in", "n")], 2)
+    x = np.ones((1, 2, 1), int)
+    potentials = Simulator(model).run(x, record="potentials").potentials("n")
+    for off, equal in ((1.4e-4, True), (1.6e-4, False)):
+        assert compare(model, {"n/potentials": potentials + off * threshold}, x).equal is equal
+        counted = np.round((potentials / threshold + off) * 1e5).astype(np.int32)  # against floats, as values are
+        trace = Trace({"n/potentials": counted}, steps_per_unit={"n": np.array([1e5 / threshold])})
+        assert compare(model, trace, x).equal is equal
 
 
 def test_nothing_recorded_is_nan():
@@ -237,12 +252,44 @@ def test_a_run_of_another_arithmetic_is_judged_as_the_run_itself(tmp_path, a, b,
         assert comparison.reading.split(";")[0] == direct.reading.split(";")[0]
 
 
-def test_a_run_without_what_decides_says_what_to_record(tmp_path):
-    eventsim.save_run(Simulator(network(), "int8").run(samples(3), record="potentials"), tmp_path / "run.h5")
-    with pytest.raises(DataError, match="run.h5: holds potentials of A's layers, but no spikes to decide by: "
-                                        "record them, too .--record spikes., or let others decide .--variables "
-                                        "potentials"):
-        against(tmp_path / "run.h5")
+ANOTHER = Model({"input": network().nodes["input"], "n1": Neuron(), "z": Neuron()},
+                [("input", "n1"), ("n1", "z")], STEPS)
+LACKING = r"--record {0} .in Python record='{0}'."
+
+
+@pytest.mark.parametrize("model, record, variables, message", [
+    (network(), "potentials", None, "holds potentials of A's layers, but no spikes to decide by: run it again, "
+     f"with {LACKING.format('spikes')}, or let others decide .--variables potentials"),
+    (network(), ("spikes", "outputs"), ("residuals", "currents"), "but no currents and no residuals to decide by: "
+     r"run it again, with --record currents --record residuals .in Python record=.'currents', 'residuals'.."),
+    (network(), (), None, r"is of a run that recorded no values of A's layers .input, n1, .*, to decide by: run "
+     f"A's model again, with {LACKING.format('spikes')}$"),
+    (network(), (), "potentials", f"run A's model again, with {LACKING.format('potentials')}$"),
+    (ANOTHER, ("spikes:z", "potentials:z"), None, "holds values of z, not of A's layers .input, n1, .*, to decide "
+     f"by: run A's model again, with {LACKING.format('spikes')}$"),
+    (ANOTHER, "spikes:n1", None, r"'n1/spikes' has shape \(3, 12, 2, 6, 6\), expected \(N, T, 4, 6, 6\): it is a "
+     "run of another network, compare it with that network's model$"),
+])
+def test_a_run_without_what_decides_says_what_to_record(tmp_path, model, record, variables, message):
+    """Of its file and of the recording, whose arrays are not the user's to name; of a trace no option of ours."""
+    recording = Simulator(model, "int8").run(samples(3), record=record)
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    for side in (tmp_path / "run.h5", recording):
+        with pytest.raises(DataError, match=message) as error:
+            compare(network(), side, samples(3), variables=variables)
+        assert "name its arrays" not in str(error.value)
+    with pytest.raises(DataError, match="but no spikes to decide by: record them, too, or let others decide"):
+        compare(network(), {"n3/potentials": np.zeros((3, STEPS, 8))}, samples(3), variables="spikes")
+
+
+def test_axes_of_our_own_recordings_are_not_exchanged():
+    """As many samples as the data has steps are samples."""
+    recording = Simulator(network()).run(samples(12)[:, :6], 6)
+    for n in (6, 20):
+        comparison = compare(network(), recording, samples(n))
+        assert comparison.equal and comparison.samples == min(n, 12)
+        assert comparison.notes[0] == "the trace has 6 steps, the run 12: the fewer are compared"
+        assert not any("swapaxes" in note for note in comparison.notes)
 
 
 @pytest.mark.parametrize("given", ({"name": 3}, {"precision": 8}, {"chip": CHIP}, {"class_names": 3},
@@ -362,6 +409,16 @@ CASES = [
 ]
 
 
+def test_members_that_hold_more_than_their_shape_are_refused(tmp_path):
+    """Whose shape is wrong, then, and with it what is compared."""
+    header = io.BytesIO()
+    np.save(header, N1)
+    with zipfile.ZipFile(tmp_path / "trace.npz", "w") as archive:
+        archive.writestr("n1.npy", header.getvalue() + bytes(8))
+    with pytest.raises(DataError, match=rf"trace.npz: n1 has {N1.nbytes + 8} bytes, but shape .* takes {N1.nbytes}"):
+        against(tmp_path / "trace.npz")
+
+
 def _of_torch(path):
     """A zip archive as torch saves it."""
     with zipfile.ZipFile(path, "w") as archive:
@@ -469,6 +526,10 @@ def test_runs_that_overflow():
     wide = compare(HUGE, Simulator(HUGE, "float64"), X, variables=("potentials",))
     assert wide.first.values[0] == np.inf and wide.first.values[1] == pytest.approx(3e38 * 255)
     assert np.isinf(potentials[0, 0, 0]) and wide.as_json()["first"]["values"][0] == "inf"
+    forgets = Model({"in": Input((2,)), "d": eventsim.Dense([[3e38, 3e38]]), "n": Neuron(leak=0.0, reset="none")},
+                    [("in", "d"), ("d", "n")])
+    runs = Simulator(forgets, "float64"), Simulator(forgets)  # 6e38, 0 and inf, nan
+    assert compare(*runs, [[[1, 1], [0, 0]]], variables="potentials").layers[-1].spread == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("labels", (5, [[1]], ["a"], [np.nan], [0.5]))

@@ -301,6 +301,14 @@ def test_neurobenchs_sparsities_by_hand():
     assert conventions.without_spikes(recording, "spikes:neuron2").spikes.keys() == {"neuron2"}
 
 
+def test_neurobenchs_sparsity_counts_no_padding():
+    """A neuron that fires in every step that its samples have is not sparse at all."""
+    model = chain(Input((2,)), Dense([[1.0, 1.0]]), Neuron(v_threshold=1.0), timesteps=None)
+    counted = conventions.count(model, Simulator(model).run(np.ones((2, 4, 2), int), lengths=[1, 4],
+                                                            record=("spikes",)))
+    assert counted.activation_sparsity("neuron2") == 0 and (counted.chances["neuron2"], counted.n_steps) == (5, 5)
+
+
 # ---- batches
 
 

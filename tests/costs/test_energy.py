@@ -10,6 +10,7 @@ import eventsim
 from eventsim import Simulator
 from eventsim.cli import main
 from eventsim.costs import energy
+from eventsim.costs.energy_summary import EnergyOfLayer, EnergySummary
 from eventsim.costs.energy_table import EnergyTable, energy_table_names, find_energy_table, MemoryLevel
 from eventsim.errors import FormatError, ModelError
 from eventsim.merging import merge
@@ -167,6 +168,32 @@ def test_a_current_is_a_second_state():
     assert filtered.fixed.memory["near"] == 2 * plain.fixed.memory["near"] == pj(2 * 2 * 4 * 32)
 
 
+def test_states_of_a_neuron_are_stored_together():
+    """3 membranes are 12 bytes, near; with 3 synaptic currents they are 24, far."""
+    for node, of_each, where in ((Neuron(v_threshold=9.0), 1, {"near": 1}),
+                                 (Neuron(v_threshold=9.0, current_leak=0.5), 2, {"far": 3})):
+        report = assessed(chain(Input((3,)), node, timesteps=1), np.zeros((1, 1, 3), int))
+        [(name, picojoule_per_bit)] = where.items()
+        assert layer(report, "neuron1").fixed.memory == {name: pj(2 * 3 * of_each * 32 * picojoule_per_bit)}
+
+
+def test_a_queue_has_room_for_an_event_of_every_neuron():
+    """33 events of 6 bits are 198, more than the 128 of near; so are the 33 weights."""
+    x = np.zeros((1, 1, 33), int)
+    x[..., 0] = 1
+    report = assessed(chain(Input((33,)), Dense(np.ones((1, 33))), Readout(), timesteps=1), x)
+    assert layer(report, "readout2").driven.memory == {"far": pj(3 * (32 + 2 * 6))}
+
+
+def test_samples_of_their_own_lengths_are_as_long_as_they_are():
+    """Samples of 2 and 4 steps cost, and cross, as those of 3 do."""
+    model = chain(Input((2,)), Dense([[1.0, 1.0]]), Neuron(v_threshold=1.0), timesteps=None)
+    x, simulator = np.zeros((2, 4, 2), int), Simulator(model)
+    alike, own = (layer(energy.assess(model, run.counts, "float32", table()), "neuron2")
+                  for run in (simulator.run(x[:, :3]), simulator.run(x, lengths=[2, 4])))
+    assert (own.slope, own.crossing_rate, own.cost) == (alike.slope, alike.crossing_rate, alike.cost)
+
+
 def test_a_shortcut_is_an_addition_per_neuron():
     nodes = {"in": Input((2,)), "dense": Dense(np.ones((2, 2))), "a": Neuron(v_threshold=9.0), "out": Readout()}
     edges = [("in", "dense"), ("dense", "a"), ("in", "a"), ("a", "out")]
@@ -284,6 +311,8 @@ def test_words_for_no_crossing():
     cheap = assessed(small(), X, by=table(float_multiplication={"32": 9999})).as_text()
     assert [line for line in cheap.splitlines() if line.startswith("neuron2")][0].endswith("always less")
     assert cheap.splitlines()[2].split() == ["input0", *["0", "J"] * 5, "-", "-", "-", "-"]
+    alike = EnergySummary(layers=(EnergyOfLayer("n", total=2e-12, ann_total=2e-12, ann_bits=1),))
+    assert alike.as_text().splitlines()[2].endswith("never less")
 
 
 # ---- figures
@@ -300,6 +329,12 @@ def test_products_of_integers_grow_with_both_widths(a, b, expected):
     by = find_energy_table("horowitz_45nm")
     assert by.multiplication("integer", a, b) == pytest.approx(expected, rel=1e-12)
     assert by.multiplication("integer", b, a) == by.multiplication("integer", a, b)
+
+
+def test_between_three_figures_the_nearest_two_count():
+    by = table(integer_addition={"8": 1, "16": 5, "32": 7}, integer_multiplication={"8": 1, "16": 5, "32": 7})
+    assert [by.addition("integer", bits) for bits in (12, 24)] == [3, 6]
+    assert by.multiplication("integer", 8, 20) == pytest.approx(1 + 4 * (160 - 64) / (256 - 64))
 
 
 def test_floats_take_the_next_width():
@@ -422,6 +457,7 @@ def test_a_broken_table_is_refused_by_file_and_field(message, tmp_path):
     ("[]", "not an energy table: expected an object with name, float_addition"),
     ('{"name": "x"}', "float_addition, .*, integer_multiplication, memory missing, expected name, float_addition"),
     (json.dumps({**FIELDS, "colour": 1}), "'colour' is unknown, expected only name, float_addition"),
+    (json.dumps(FIELDS)[:-1] + ', "neuron_update": 1, "neuron_update": 2}', "the key 'neuron_update' is there twice"),
 ))
 def test_what_is_no_table(text, message, tmp_path):
     path = tmp_path / "broken.json"

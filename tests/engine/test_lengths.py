@@ -90,6 +90,19 @@ def test_each_sample_is_as_if_alone(simulator, together, alone):
                 count: values[0] for count, values in one.counts.layers[name].items()}
 
 
+def test_samples_among_many_keep_their_places(simulator):
+    """More than numpy puts in order one by one, which leaves equal lengths as they stand."""
+    rng = np.random.default_rng(2)
+    x, lengths = (rng.random((40, 8, 2, 4, 4)) < 0.3).astype(np.uint8), rng.integers(2, 9, 40)
+    many = simulator.run(x, lengths=lengths, record="spikes")
+    for i, length in enumerate(lengths):
+        one = simulator.run(x[i : i + 1, :length], record="spikes")
+        np.testing.assert_array_equal(many.output[i], one.output[0])
+        np.testing.assert_array_equal(many.levels("n")[i, :length], one.levels("n")[0])
+    assert len(np.unique(many.output, axis=0)) > 20
+    assert eventsim.evaluate(simulator, (x, many.predictions, lengths)).accuracy == 1.0
+
+
 def test_rates_see_no_padding(together, alone):
     events, steps = sum(one.counts["n"]["events"].sum() for one in alone), LENGTHS.sum()
     rate = events / steps / together.counts.neurons["n"]

@@ -1,5 +1,8 @@
 """One node of a recording, and answers in batches."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from small_networks import small_networks
@@ -58,6 +61,29 @@ def test_nodes_of_a_file(recording, tmp_path):
             run["nonsense"]
         with pytest.raises(RunError, match="no residuals of 'neuron1'"):
             run["neuron1"].residuals
+
+
+def test_nodes_are_equal_where_all_that_they_have_is(recording, tmp_path):
+    """Of one recording, of another like it, and of their files, of which nothing is read to tell a node from
+    itself."""
+    eventsim.save_run(recording, tmp_path / "run.h5")
+    again, x = pickle.loads(pickle.dumps(recording)), np.concatenate([X, X[:, ::-1]])
+    with eventsim.open_run(tmp_path / "run.h5") as run, eventsim.open_run(tmp_path / "run.h5") as twice:
+        for name in recording:
+            assert recording[name] == recording[name] == again[name] and not recording[name] != again[name]
+            assert run[name] == twice[name] and (name in recording.traces["potentials"]) == (
+                run[name] != Simulator(MODEL).run(x, record=("spikes", "statistics"))[name])
+        node = run["neuron1"]
+    assert node == run["neuron1"] and recording["neuron1"] != recording["flat"] and node != "neuron1"
+    other = Simulator(MODEL).run(x, record=("spikes", "potentials", "statistics"))
+    assert other["neuron1"] == recording["neuron1"]
+    for kind, changed in ((other.spikes, replace(other.spikes["neuron1"], planes=~other.spikes["neuron1"].planes)),
+                          (other.traces["potentials"], other.potentials("neuron1") + 1)):
+        kept, kind["neuron1"] = kind["neuron1"], changed
+        assert other["neuron1"] != recording["neuron1"]
+        kind["neuron1"] = kept
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(node)
 
 
 def test_a_node_of_two_axes_and_one_that_is_silent():

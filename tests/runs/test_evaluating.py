@@ -95,6 +95,33 @@ def test_labels_that_are_no_class_of_the_model_are_said(digits, labels, wrong, r
                                              or messages[0].startswith(f"{wrong} of 8 labels are none"))
 
 
+def test_labels_that_are_no_class_are_said_of_whatever_batch(monkeypatch):
+    model, x, y = small_network()
+    monkeypatch.setattr(evaluating, "batch_size", lambda *limits: 3)
+    with pytest.warns(UserWarning, match="2 of 8 labels are none of the model's classes"):
+        eventsim.evaluate(Simulator(model), (x, np.where(np.arange(8) % 4, y, 7)))
+
+
+def test_a_look_at_single_samples_is_of_the_first_and_its_time_is_counted(monkeypatch):
+    """The first sample of a batch says whether potentials overflow, and the answers of all whether they do."""
+    recorded, batches = evaluating._Evaluating._recorded, []
+
+    def of_a_second(self, x, record):
+        batches.append(len(x))
+        return replace(recorded(self, x, record), seconds=1.0)
+
+    monkeypatch.setattr(evaluating._Evaluating, "_recorded", of_a_second)
+    model, x, _ = small_network()
+    assert eventsim.evaluate(Simulator(model), x, statistics=True, detailed=3).seconds == 2.0
+    assert batches == [8, 3]
+    nodes = {"in": Input((2,)), "fc": Dense([[3e38, 3e38]]), "n": Neuron(reset="hard"), "last": Dense([[3e38]]),
+             "out": Readout()}
+    model = Model(nodes, list(zip(nodes, list(nodes)[1:])))
+    x = np.array([[[1, 1], [1, 1]], [[1, 0], [0, 0]]])  # the first sums 6e38 in each step, and then its answers
+    for samples, seen in ((x, {"n": 2, "": 1}), (x[::-1], {"": 1})):
+        assert eventsim.evaluate(Simulator(model), samples).not_finite == seen
+
+
 def test_arrays_paths_and_data_sets_are_the_same_data(digits):
     node = digits.model.nodes[digits.model.input]
     dataset = eventsim.open_dataset(DATA, node, digits.model.timesteps)
@@ -224,6 +251,7 @@ def changed_network(**options):
     ((lambda: part(0),), "both have samples 0 to 1 of the data; give each part of it once"),
     ((lambda: part(1), lambda: part(0, 2)), "both have samples 0 to 1 of the data"),
     ((lambda: eventsim.merge_summaries([part(1), part(2)]), lambda: part(1)), "both have samples 2 to 4 of "),
+    ((lambda: part(1, 8),), "both have samples 1 to 1 of the data"),
 ])
 def test_what_is_no_other_part_of_the_same_run_is_refused(others, message):
     parts = [part(0), *(other() for other in others)]
@@ -274,11 +302,23 @@ def test_models_of_unknown_fingerprint_are_told_apart_by_their_names():
     ((0, 3), "samples 2 to 5 are in no part: the summary is of the other 4"), ((1, 2), "samples 0 to 1 are"),
     ((0, 2), "samples 2 to 3 are in no part"), ((0, 1, 2, 3), None), ((2,), None), ((0, 1), None)])
 def test_samples_that_are_in_no_part_are_said(kept, missing):
-    parts = [part(i, 4) for i in kept]
+    assert_missing([part(i, 4) for i in kept], 2 * len(kept), missing)
+
+
+@pytest.mark.parametrize("kept, missing", [
+    ((0, 2, 3), "sample 1 is in no part: the summary is of the other 7"), ((1, 2, 3), "sample 0 is in no part")])
+def test_one_sample_that_is_in_no_part_is_said(kept, missing):
+    ends = (0, 1, 2, 4, 8)
+    shards = [part(i, 8) for i in range(8)]
+    parts = [eventsim.merge_summaries(shards[ends[i] : ends[i + 1]]) for i in kept]
+    assert_missing(parts, 7, missing)
+
+
+def assert_missing(parts, samples, missing):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         merged = eventsim.merge_summaries(parts)
-    assert merged.samples == 2 * len(kept)
+    assert merged.samples == samples
     assert [str(each.message) for each in caught if missing is None or missing not in str(each.message)] == []
     assert len(caught) == (missing is not None) and all(each.filename == __file__ for each in caught)
 
@@ -491,14 +531,15 @@ def test_tables_have_nothing_of_what_was_not_gathered(tmp_path):
         assert not {"intervals", "correlations", "membranes"} & set(tables.tables(run)) and page.render(run)
 
 
-def test_batches_of_other_steps_are_refused_with_what_helps():
+@pytest.mark.parametrize("steps, said", ((5, "5 steps"), (1, "1 step")))
+def test_batches_of_other_steps_are_refused_with_what_helps(steps, said):
     class Loader:
         dataset, batch_size = range(4), 2
 
         def __iter__(self):
-            return iter([np.zeros((2, 4, 6), int), np.zeros((2, 5, 6), int)])
+            return iter([np.zeros((2, 4, 6), int), np.zeros((2, steps, 6), int)])
 
-    with pytest.raises(DataError, match=r"^the batch that begins with sample 2 has 5 steps, those before it 4; "
+    with pytest.raises(DataError, match=rf"^the batch that begins with sample 2 has {said}, those before it 4; "
                                         r"where samples have lengths of their own, give \(x, y, lengths\), x pad"):
         eventsim.evaluate(Simulator(small_network()[0]), Loader())
 
@@ -512,6 +553,18 @@ def test_a_summary_comes_back(digits):
     assert RunSummary.from_json(values, "file.h5") == summary
     assert RunSummary.from_json(values, "file.h5").to_json() == summary.to_json()
     assert RunSummary.from_json({}, "file.h5") == RunSummary() == RunSummary.from_json({"energy": None}, "file.h5")
+
+
+def test_summaries_of_the_same_results_are_equal(tmp_path):
+    """However long they took, with however many workers, and from a file too."""
+    model, x, y = small_network()
+    first, again, other = (eventsim.evaluate(Simulator(model, workers=workers), (x, labels), out=tmp_path / "run.h5")
+                           for workers, labels in ((1, y), (2, y), (1, (y + 1) % 3)))
+    assert first.seconds != again.seconds and first.workers != again.workers
+    assert first == again and first.sums == again.sums and hash(first) == hash(again)
+    assert first != other and first.sums != other.sums
+    with eventsim.open_run(tmp_path / "run.h5") as run:
+        assert run.summary == other != first
 
 
 @pytest.mark.parametrize("values, message", [

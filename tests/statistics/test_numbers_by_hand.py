@@ -11,6 +11,7 @@ from eventsim.merging import merge
 from eventsim.statistics.membranes import MembraneStatistics
 from eventsim.statistics.of_recordings import of
 from eventsim.statistics.ranges import Range
+from eventsim.statistics.trains import TrainStatistics
 
 # ---- ranges
 
@@ -83,6 +84,36 @@ def test_top_levels_and_correlations(bits, signed, lengths):
         np.testing.assert_allclose(train.correlations, correlations, atol=1e-12, err_msg=kind)
     silent = replace(trains["gathered"], events=np.zeros(5, np.int64))
     assert silent.top_level_share == 0.0
+
+
+@pytest.mark.parametrize("steps", (4, 1024, 1025, 3000))
+def test_longer_intervals_share_a_bin_among_padding_too(steps):
+    train = TrainStatistics.zeros((2,), 1, False, 3).padded(steps)
+    assert train.interval_histogram.shape == TrainStatistics.zeros((2,), 1, False, steps).interval_histogram.shape
+
+
+def test_intervals_of_samples_of_their_own_lengths():
+    """Also beyond the last bin, which is of all longer ones."""
+    model = Model({"in": Input((2,)), "n": Neuron(v_threshold=1.0)}, [("in", "n")])
+    x = np.zeros((2, 1500, 2), int)
+    x[0, [0, 5], 0] = x[1, [0, 1300], 0] = 1
+    run = Simulator(model).run(x, lengths=[6, 1500], record=("statistics", "intervals"))
+    histogram = run.statistics.trains["in"].interval_histogram
+    assert np.flatnonzero(histogram).tolist() == [5, 1024] and histogram.size == 1025
+
+
+def test_sums_beyond_64_bits():
+    """2^20 samples of 2^22 steps: a neuron that always fires does not vary, one that fires in every second sample
+    does by half of the steps. And 2^40 intervals of mean 3 and variance 1."""
+    n, steps = 1 << 20, 1 << 22
+    always = replace(TrainStatistics.zeros((1,), 1, False, steps), n_samples=n, events=np.array([n * steps]),
+                     squares=np.array([n * steps * steps]))
+    half = replace(always, events=np.array([n // 2 * steps]), squares=np.array([n // 2 * steps * steps]))
+    assert always.fano.tolist() == [0.0] and half.fano.tolist() == [steps / 2]
+    train = replace(TrainStatistics.zeros((1,), 1, False, 8), n_detailed=1 << 40,
+                    interval_counts=np.array([1 << 40]), interval_sums=np.array([3 << 40]),
+                    interval_squares=np.array([10 << 40]))
+    assert train.cv.tolist() == [1 / 3] and not train.contradiction()
 
 
 # ---- membranes

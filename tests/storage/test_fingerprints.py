@@ -16,7 +16,7 @@ class Pair:
 
 DIFFERENT = [
     None, "", "None", 0, 1, 1.0, -0.0, 0.0, True, float("nan"), np.dtype("f4"), (), ((),), (1, 2), (12,), ("1", 2),
-    (1, (2,)), ("mapping", []), {}, {"a": 1}, {"b": 1}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, Pair(1, 2), Pair(2, 1),
+    (1, (2,)), ((1,), 2), ((1, 2),), ((1, 2), 3), ((1,), 2, 3), ("mapping", []), {}, {"a": 1}, {"b": 1}, {"a": 1, "b": 2}, {"b": 2, "a": 1}, Pair(1, 2), Pair(2, 1),
     np.zeros(2), np.zeros((2, 1)), np.zeros(2, "f4"), np.zeros(2, "i8"), np.array([0.0, -0.0]),
     np.zeros(0), np.zeros((0, 2)), np.zeros(()),
 ]
