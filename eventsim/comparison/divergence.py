@@ -29,6 +29,7 @@ from eventsim.errors import DataError
 from eventsim.inputs.levels import array_of, check_layout, is_still, steps_of_run
 from eventsim.merging import merge
 from eventsim.model.network import Model
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.runs.file import Run
 from eventsim.statistics.decisions import class_numbers, warn_of_unknown
 from eventsim.tensors import as_array, is_loader, joined_batches, refuse_beside_loader
@@ -68,7 +69,7 @@ def compare(a, b, x, labels=None, timesteps=None, variables=None, tolerance=None
 def _compared(run, other, x, labels, timesteps, variables, tolerance, lengths):
     """Compare two sides, as `compare`."""
     if timesteps is not None:
-        timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+        timesteps = integer(timesteps, "timesteps", 1, MOST_STEPS)
     refuse_beside_loader(x, labels=labels, lengths=lengths)
     x, labels = joined_batches(x) if is_loader(x) else (x, labels)
     x = np.atleast_1d(array_of(x))
@@ -148,7 +149,7 @@ class Comparing:
     # ---- what is compared
 
     def _steps(self, steps):
-        steps = integer(steps, "timesteps", 1, 1 << 24)
+        steps = integer(steps, "timesteps", 1, MOST_STEPS)
         if not (self.b.is_trace and self.b.trace.n_samples):
             return steps
         recorded = self.b.trace.n_steps

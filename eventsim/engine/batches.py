@@ -14,6 +14,7 @@ from eventsim.engine.state import OF_ITERATE
 from eventsim.errors import DataError
 from eventsim.inputs.batches import BATCH, batch_size
 from eventsim.inputs.levels import array_of, check_shape_of_samples, check_steps_said
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.statistics.decisions import class_numbers, warn_of_unknown
 from eventsim.tensors import is_loader, pairs_of, refuse_beside_loader, refuse_steps_first
 
@@ -88,7 +89,7 @@ def _pairs(model, x, y, timesteps) -> Tuple[Iterator, Optional[int]]:
         return pairs_of(x), None
     x, shape = array_of(x), model.shapes[model.input]
     if timesteps is not None:
-        timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+        timesteps = integer(timesteps, "timesteps", 1, MOST_STEPS)
     if y is None:  # labels say how many samples there are
         check_steps_said(model, x, timesteps)
     check_shape_of_samples(x, shape, timesteps)

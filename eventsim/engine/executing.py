@@ -28,6 +28,7 @@ from eventsim.errors import DataError, warn
 from eventsim.inputs.levels import array_of, check_steps_said, checked_levels, is_still, to_levels
 from eventsim.kernels.calling import COMPILES
 from eventsim.merging import merge
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.program import Program
 from eventsim.tensors import refuse_beside_loader
 
@@ -132,7 +133,7 @@ class Executor:
         """Return (levels of samples, how their run begins). Arguments and errors: as of `run`."""
         check_processor(self.program.dtype)
         if timesteps is not None:
-            timesteps = integer(timesteps, "timesteps", 1, 1 << 24)
+            timesteps = integer(timesteps, "timesteps", 1, MOST_STEPS)
         levels, still = to_levels(x, self._input, timesteps, narrow=True)
         steps = self.model.steps(timesteps) if still else levels.shape[1]
         done = self._states.check(state, len(levels), steps)

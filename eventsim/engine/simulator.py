@@ -29,6 +29,7 @@ from eventsim.errors import DataError, ModelError
 from eventsim.inputs.event_files.options import checked_options
 from eventsim.lowering.recipe import lower
 from eventsim.model.network import Model
+from eventsim.model.parameters import MOST_STEPS
 
 
 class Simulator(Shown):
@@ -77,7 +78,7 @@ class Simulator(Shown):
 
     def _check_settings(self):
         self.workers = integer(self.workers, "workers", 1, 1024, ModelError)
-        self.chunk = _setting(self.chunk, "chunk", 1 << 24)
+        self.chunk = _setting(self.chunk, "chunk", MOST_STEPS)
         self.block = _setting(self.block, "block", 1 << 24)
 
     def _lower(self, model, precision, chip):

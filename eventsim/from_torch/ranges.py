@@ -8,7 +8,7 @@ import torch
 from eventsim.from_torch.places import BITS, ZERO
 
 WIDE = (torch.float32, torch.float64)  # types in which a model computes
-MOST_STEPS = 1 << 20  # for which a sum over any number of steps has to have its place in a type
+MANY_STEPS = 1 << 20  # for which a sum over any number of steps has to have its place in a type
 
 
 class WholeRange(NamedTuple):
@@ -37,7 +37,7 @@ def bounds_of(dtype) -> WholeRange:
 def range_of(trace, tensor, many=False) -> Optional[WholeRange]:
     """The range of a tensor's numbers that depend on the input, or None where one of them need not be whole. What
     is refused already counts as 0, and so does what neurons keep where the network computes in half precision.
-    many: where sums over steps are of `MOST_STEPS`."""
+    many: where sums over steps are of `MANY_STEPS`."""
     places = trace.places.of(tensor)
     ranges = [WholeRange(0, 0)] if bool((places == ZERO).any()) else []
     for number in torch.unique(places[places >= 0] >> BITS).tolist():
@@ -100,7 +100,7 @@ def _of_steps(trace, node, many):
     numbers = _weighed(_of_source(trace, node, many), weights, None)
     if numbers is None or not many:
         return numbers
-    times = max(1.0, MOST_STEPS / weights.size)
+    times = max(1.0, MANY_STEPS / weights.size)
     return WholeRange(numbers.low * times, numbers.high * times)
 
 

@@ -12,7 +12,7 @@ from eventsim.kernels.arguments import INT32_MAX, NO_LIMIT, SATURATE, WRAP, WRAP
 from eventsim.lowering.linear import Maximum
 from eventsim.model.chip import Chip
 
-MOST_STEPS = 1 << 40
+ALL_STEPS = 1 << 40  # more than any run has
 NAMES = ("sum", "current", "membrane")
 RULES = {"wrap": WRAP, "error": WRAP, "wrap_once": WRAP_ONCE,
          "saturate": SATURATE, "saturate_symmetric": SATURATE}
@@ -154,7 +154,7 @@ def _membrane(label, update, bound, growth, drive, chip):
 def _steps(label, reach):
     """Return the most steps t with reach(t), which never falls, below INT32_MAX, the threshold of planes that a
     channel lacks; None: all that a run can have."""
-    low, high = 0, MOST_STEPS
+    low, high = 0, ALL_STEPS
     if reach(high) < INT32_MAX:
         return None
     while high - low > 1:

@@ -18,14 +18,13 @@ from eventsim.model.check import Check
 from eventsim.model.chip import Chip
 from eventsim.model.graph import Edge, strongly_connected
 from eventsim.model.node import label_of, Node
-from eventsim.model.parameters import flag, LARGEST_NODE, MAX_DELAY, Shape
+from eventsim.model.parameters import flag, LARGEST_NODE, MAX_DELAY, MOST_STEPS, Shape
 from eventsim.model.showing import model_card, node_table
 from eventsim.text import listed, many
 
 
 EDGES = "pairs (source, target), or (source, target, delay)"
 GROUP = "a list of names, as of `order`"
-MOST_STEPS = 1 << 24  # of a run
 
 
 def _edge(edge):

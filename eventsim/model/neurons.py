@@ -14,7 +14,7 @@ from eventsim.arguments import finite_number, first_wrong, integer
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.model.node import Node
 from eventsim.model.parameters import (
-    along_channels, ANY_SHAPE, choice, flag, input_shape, MAX_BITS, Parameter, parameter, parameter_on,
+    along_channels, ANY_SHAPE, choice, flag, input_shape, MAX_BITS, MOST_STEPS, Parameter, parameter, parameter_on,
     whole_array,
 )
 
@@ -28,8 +28,8 @@ def _check_leaks(node, leaks=(("leak", "membrane"), ("current_leak", "current"))
 
 
 def _check_resets(node):
-    node.reset_interval = integer(node.reset_interval, "reset_interval", 0, 1 << 24, ModelError)
-    most = (node.reset_interval or 1 << 24) - 1
+    node.reset_interval = integer(node.reset_interval, "reset_interval", 0, MOST_STEPS, ModelError)
+    most = (node.reset_interval or MOST_STEPS) - 1
     node.reset_offset = integer(node.reset_offset, "reset_offset", 0, most, ModelError)
 
 

@@ -15,6 +15,7 @@ Axes = Union[int, Tuple[int, ...]]  # the same for all axes of space, or one for
 
 MAX_BITS = 16  # of a level; 16-bit graded spikes are the widest in the formats we read
 MAX_DELAY = 1 << 12  # steps; every delayed spike is kept for that long
+MOST_STEPS = 1 << 24  # of a run
 MAX_EXTENT = 1 << 24  # of one axis; beyond it a shape is a mistake or an attack
 LARGEST_NODE = 1 << 28  # neurons
 ANY_SHAPE = "(C, H, W), (C, L) or (F,)"

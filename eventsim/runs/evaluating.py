@@ -20,6 +20,7 @@ from eventsim.inputs.dataset import Dataset, open_dataset
 from eventsim.inputs.event_files.options import checked_options, FLAGS
 from eventsim.inputs.levels import array_of, check_layout
 from eventsim.merging import merge
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.runs.file import Writer
 from eventsim.runs.summary import RunSummary, summarise
 from eventsim.runs.sums import class_labels, messages_of, sums_of
@@ -79,7 +80,7 @@ class Evaluation:
         if self.out is not None:
             path_of(self.out, "out")
         if self.timesteps is not None:
-            object.__setattr__(self, "timesteps", integer(self.timesteps, "timesteps", 1, 1 << 24))
+            object.__setattr__(self, "timesteps", integer(self.timesteps, "timesteps", 1, MOST_STEPS))
         for name, low in (("limit", 1), ("detailed", 0)):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, integer(getattr(self, name), name, low))

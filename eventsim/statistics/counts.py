@@ -33,6 +33,7 @@ from eventsim.display.card import Card, MOST_ROWS, Shown
 from eventsim.equality import ByValue
 from eventsim.later import Later
 from eventsim.merging import merged
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.text import all_digits, many, number, quantity, up_to_steps
 
 NAMES = (
@@ -40,7 +41,6 @@ NAMES = (
     "neuron_updates", "dense_macs",
 )
 EXECUTED = ("executed_synops", "executed_additions", "executed_macs")
-MOST_STEPS = 1 << 24  # of a sample
 _SHOWN = ("synops", "additions", "macs", "dense_macs")
 ALL_NAMES = NAMES + ("levels",) + EXECUTED
 

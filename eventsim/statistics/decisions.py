@@ -10,7 +10,7 @@ from eventsim.display.card import Card, Shown
 from eventsim.equality import FrozenByValue
 from eventsim.errors import DataError, warn
 from eventsim.merging import merged
-from eventsim.statistics.counts import MOST_STEPS
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.tensors import as_array
 from eventsim.text import all_digits, inflected, many, number, share_percent
 

@@ -13,8 +13,8 @@ from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown
 from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.model.rectifier import unrectified
-from eventsim.statistics.counts import MOST_STEPS
 from eventsim.text import many, number, up_to_steps
 
 N_BINS = 240  # of the histograms of membranes

@@ -14,7 +14,7 @@ from eventsim.arguments import integer
 from eventsim.display.card import Card, Shown, times
 from eventsim.equality import FrozenByValue
 from eventsim.merging import merged
-from eventsim.statistics.counts import MOST_STEPS
+from eventsim.model.parameters import MOST_STEPS
 from eventsim.text import many, number, percent, up_to_steps
 
 MOST_CHOSEN = 64  # neurons whose correlation is kept

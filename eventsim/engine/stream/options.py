@@ -11,7 +11,7 @@ from eventsim.model.input import EventBins
 from eventsim.text import many
 
 DEFAULT_WINDOW = 10_000.0  # microseconds
-MOST_STEPS = 1 << 20  # of a window
+LONGEST_WINDOW = 1 << 20  # steps
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Course(NamedTuple):
         """Return the Course of a stream. window: as `Simulator.stream` takes it. bins: the model's. Raises
         DataError where a time is no whole number of steps."""
         if options.step is not None:
-            bins = replace(bins, bin_width=_above_0(options.step, "step", 1 / MOST_STEPS))
+            bins = replace(bins, bin_width=_above_0(options.step, "step", 1 / LONGEST_WINDOW))
         width = bins.bin_width
         if window is None:
             steps = _steps(max(1, DEFAULT_WINDOW // width) * width, "window", width)
@@ -113,7 +113,7 @@ def _above_0(value, name, least=0.0):
 
 def _steps(value, name, width):
     steps = _above_0(value, name) / width
-    if not 0.5 <= steps <= MOST_STEPS or abs(steps - round(steps)) > 1e-6:
+    if not 0.5 <= steps <= LONGEST_WINDOW or abs(steps - round(steps)) > 1e-6:
         raise DataError(f"{name} is {shown(value)}, {steps:g} steps of {width:g} us; expected a whole number of "
-                        f"steps, from 1 to {MOST_STEPS}: give another {name} or step")
+                        f"steps, from 1 to {LONGEST_WINDOW}: give another {name} or step")
     return round(steps)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from eventsim.formats.options import option, Options
-from eventsim.model.parameters import MAX_BITS
+from eventsim.model.parameters import MAX_BITS, MOST_STEPS
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class LavaOptions(Options):
         ">", 'how membranes meet thresholds: ">" (Lava, the default) or ">=" (older SLAYER)', (">", ">="))
     reset_interval: int = option(
         0, "steps after which the layers' states are zeroed, layer k before step k (default 0: never)",
-        limits=(0, 1 << 24))
+        limits=(0, MOST_STEPS))
     message_bits: Optional[int] = option(
         None, "width of SDNN's messages without their sign (default: the file's, else 16)", limits=(1, MAX_BITS))
     input_bits: Optional[int] = option(
@@ -32,4 +32,4 @@ class LavaOptions(Options):
         False, "input values are the input neurons' bias: leave out the file's weight and bias")
     timesteps: Optional[int] = option(
         None, "steps of a run that is not told (default: the file's tSample, else none: a run has to be told)",
-        limits=(1, 1 << 24))
+        limits=(1, MOST_STEPS))

@@ -36,6 +36,7 @@ from eventsim.formats.lava.values import whole_number
 from eventsim.formats.refusing import guarded, MAX_NODES, supported, unsupported
 from eventsim.model.chip import find_chip
 from eventsim.model.network import Model
+from eventsim.model.parameters import MOST_STEPS
 
 LAYER_TYPES = tuple(TYPES)
 NEURON_TYPES = ("CUBA", "LOIHI", "SDNN")
@@ -122,7 +123,7 @@ def _timesteps(root, network):
     if not in_file:
         network.provenance["assumed timesteps"] = "none: not given"
         return None
-    steps = whole_number(simulation, "tSample", 1, 1 << 24)
+    steps = whole_number(simulation, "tSample", 1, MOST_STEPS)
     network.assume("timesteps", steps, True, "the file's tSample")
     return steps
 
