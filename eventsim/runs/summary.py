@@ -8,6 +8,7 @@ import platform
 import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Dict, Optional, Tuple
@@ -339,12 +340,17 @@ def _not_finite(sums):
 
 
 def _made(command):
-    versions = {name: metadata.version(name) for name in ("numpy", "numba")}
-    return Made(__version__, platform.python_version(), **versions, processor=_processor(),
+    return Made(__version__, platform.python_version(), **_versions(), processor=_processor(),
                 date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 command=command)
 
 
+@cache
+def _versions():
+    return {name: metadata.version(name) for name in ("numpy", "numba")}
+
+
+@cache
 def _processor():
     try:
         match = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
