@@ -3,11 +3,12 @@
 from dataclasses import replace
 from itertools import takewhile
 
+import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
-from eventsim.from_torch.building import Answer, refusal_at
-from eventsim.from_torch.graph import Operation
+from eventsim.from_torch.building import Answer, OF_MEMBRANES, refusal_at
+from eventsim.from_torch.graph import Operand, Operation
 from eventsim.from_torch.places import BITS, MASK, tensors_in
 from eventsim.model.neurons import Readout
 
@@ -44,6 +45,9 @@ def answer_of(trace, tensors, timesteps):
         raise UnsupportedError("returns numbers of several layers, or constants beside them; say which tensor is "
                                "the answer (output=...)")
     number, places = _integrated(trace, int(places[0]) >> BITS, places)
+    if trace.nodes[number].kind == "state":
+        raise refusal_at(trace.nodes[number], OF_MEMBRANES)
+    number, places = _part_of(trace, number, places)
     steps, values = _by_steps(trace, trace.nodes[number], places & MASK, tensors)
     return _reduced(trace, number, steps, values, timesteps)
 
@@ -57,6 +61,30 @@ def _check_not_refused(trace, tensors):
             raise WrongWay(str(error)) if operation.settings["misread"] else error
 
 
+def _part_of(trace, number, places):
+    """Return the number and places of a part of a node as those of weights that take it; of a whole node itself.
+
+    What never fires is left as it is, and refused: nothing reads it.
+    """
+    node = trace.nodes[number]
+    elements = torch.unique((places & MASK) % node.size)
+    base = node.sources[0].node if node.kind == "steps" else number
+    of_base = trace.nodes[base]
+    is_kept = of_base.kind == "state" or \
+        of_base.kind == "layer" and not of_base.settings["layer"].node.fires()
+    if len(elements) == node.size or is_kept:
+        return number, places
+    weight = np.zeros((len(elements), node.size))
+    weight[np.arange(len(elements)), elements.numpy()] = 1
+    part = trace.graph.add(Operation("linear", (len(elements),), (Operand(base),),
+                                     {"weight": weight, "bias": None}, of_base.where, still=of_base.still))
+    if node.kind == "steps":
+        part = trace.graph.add(replace(node, shape=(len(elements),), sources=(Operand(part),)))
+    local = places & MASK
+    moved = local // node.size * len(elements) + torch.searchsorted(elements, local % node.size)
+    return part, trace.graph.first_place(part) + moved
+
+
 def _by_steps(trace, node, places, tensors):
     """Return (steps, float64 (steps, N, elements of the node)) of what was returned. places: inside the node."""
     rows, elements = places // node.size, places % node.size
@@ -64,7 +92,8 @@ def _by_steps(trace, node, places, tensors):
     positions = torch.full((len(steps), trace.samples, node.size), -1)  # of each number among those returned
     positions[step_indices, rows % trace.samples, elements] = torch.arange(len(places))
     if positions.numel() != len(places) or (positions < 0).any():
-        raise UnsupportedError("returns a part of a layer, or some of its numbers twice")
+        raise UnsupportedError("returns a part of a layer, or some of its numbers twice; return all of it once, "
+                               "or cut the rows of the last layer's weights")
     if (positions.diff(dim=1) < 0).any() or (positions.diff(dim=2) < 0).any():
         raise UnsupportedError("returns the numbers of a layer in another order, or those of one sample for "
                                "another; leave that out, or put the order into the last layer's weights")
@@ -85,7 +114,9 @@ def _reduced(trace, number, steps, values, timesteps):
         return Answer(number, "sum" if fires else "mean", assumed=True), summed if fires else summed / timesteps
     if len(steps) == 1 and int(steps[0]) == timesteps - 1:
         return Answer(number, "last"), values[0]
-    raise UnsupportedError(f"returns {len(steps)} of {timesteps} steps")
+    raise UnsupportedError(
+        f"returns {len(steps)} of {timesteps} steps; return all of them, their sum, their mean or the last (where "
+        "the first are constant, as nothing has arrived, end with neurons, or do all steps in one call)")
 
 
 def _integrated(trace, number, places):

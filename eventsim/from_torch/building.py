@@ -22,6 +22,8 @@ from eventsim.model.transforms import Add, AvgPool, BatchNorm, Flatten, MaxPool,
 NODES = {"conv_transpose": ConvTranspose2d, "max_pool": MaxPool, "avg_pool": AvgPool, "upsample": Upsample,
          "add": Add}  # kinds of operations whose settings are a node's fields
 LINEAR = ("linear", "convolution", "conv_transpose", "affine", "avg_pool")
+OF_MEMBRANES = ("uses the membrane of neurons, which only they themselves can; use their spikes, or that of a "
+                "last layer without a reset and without recurrence")
 LARGEST_MATRIX = 1 << 24  # entries of two synapses that are merged into one
 
 
@@ -57,7 +59,7 @@ def build(graph, input_node: Input, answer: Answer, late=False) -> Built:
     biases too, or (False) before them.
     """
     flatten_maps(graph)
-    _merge_synapses(graph)
+    _merge_synapses(graph, late)
     _check_used(graph, answer.node)
     return _Draft(graph, input_node, late).finish(answer)
 
@@ -82,8 +84,7 @@ def _check_used(graph, last):
         if operation.kind == "steps":
             raise refusal_at(operation, f"uses a sum over steps before the network's end; {SUM_OF_STEPS}")
         if operation.kind == "state":
-            raise refusal_at(operation, "uses the membrane of neurons, which only they themselves can; use their "
-                                        "spikes, or that of a last layer without a reset and without recurrence")
+            raise refusal_at(operation, OF_MEMBRANES)
 
 
 class _Draft:
@@ -108,7 +109,8 @@ class _Draft:
             if answer.gain != 1:
                 raise refusal_at(operation, f"its answer is multiplied by {answer.gain:.6g}; leave that out")
             last.reduce = answer.reduce
-        elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1):
+        elif not (operation.kind == "layer" and answer.reduce == "sum" and answer.gain == 1) or \
+                self._feeds_back(name):
             name = self._unused("readout")
             self.nodes[name] = Readout(answer.reduce, input_gain=answer.gain)
             # whatever torch made of it
@@ -118,6 +120,16 @@ class _Draft:
         places = {name: self.graph.nodes[key[-2]].where for key, name in self.names.items() if name is not None}
         shapes = {name: tuple(self.graph.nodes[number].shape) for name, number in self.layers.items()}
         return Built(*self._ordered(), self.layers, places, shapes)
+
+    def _feeds_back(self, name):
+        """Whether spikes of the last layer come back to it by way of other layers, so that it is no end."""
+        reached, waiting = {name}, [name]
+        while waiting:
+            source = waiting.pop()
+            targets = {edge.target for edge in self.edges if edge.source == source} - reached
+            reached |= targets
+            waiting += targets
+        return any(self.nodes[other].fires() for other in reached - {name})
 
     def _ordered(self):
         """Nodes and edges in the order in which the network did them."""
@@ -260,7 +272,9 @@ def _batch_norm(operation):
         return BatchNorm(**settings["norm"])
     scale, shift = settings["scale"], settings["shift"]
     if np.ndim(scale) != 1 or np.ndim(shift) != 1:
-        raise refusal_at(operation, "scales or shifts the positions of one channel differently")
+        raise refusal_at(operation, (
+            "scales or shifts the positions of one channel differently; scale or shift whole channels, or give "
+            "each number weights of its own (Flatten, then Linear)"))
     zero, one = np.zeros(len(scale)), np.ones(len(scale))
     return BatchNorm(scale, shift, zero, one, eps=0.0)
 
@@ -268,13 +282,20 @@ def _batch_norm(operation):
 # ---- synapses that read synapses
 
 
-def _merge_synapses(graph):
-    """Make one linear map of two that no neuron stands between, where the second gives a vector."""
+def _merge_synapses(graph, late):
+    """Make one linear map of two that no neuron stands between, where the second gives a vector.
+
+    late: see `build`.
+    """
     for number, operation in enumerate(graph.nodes):
         while operation.kind == "linear" and len(operation.sources) == 1:
             before = graph.nodes[operation.sources[0].node]
             if not gives_current(graph, operation.sources[0].node) or before.kind in ("module", "add"):
                 break
+            if late and operation.sources[0].delay and constants_of(before).any():
+                raise refusal_at(operation, (
+                    "reads weighted sums late, with zeros in place of their bias before the first step, and no "
+                    "neuron has seen them; delay the spikes that these weigh in place of the sums"))
             read = graph.nodes[before.sources[0].node]
             operation = graph.nodes[number] = _merged(operation, before, read.settings.get("shape", read.shape))
 

@@ -13,6 +13,7 @@ import torch
 from eventsim.errors import ModelError, UnsupportedError
 from eventsim.from_torch import states
 from eventsim.from_torch.graph import Operation, Operand
+from eventsim.from_torch.operations.joining import is_whole, node_of
 from eventsim.from_torch.operations.registry import Misread, Refused, SUM_OF_STEPS
 from eventsim.from_torch.operations.rows import emit, leading_axes
 from eventsim.from_torch.places import BITS, MASK, Mixed, tensors_in
@@ -36,6 +37,7 @@ class NeuronLayer:
     steps: T of modules that take samples and steps as one axis ("(NT)"), or -1.
     delay: steps by which its neurons here read later than the module does.
     unlimited: whether its neurons send any number of spikes a step: their bits are then chosen by what they send.
+    in_steps: InSteps of a module that gives what it makes of its steps, or None where forward gives the steps.
     rest: name of each attribute in which the module keeps a state from call to call -> what it starts at; None of
         modules whose attributes are unknown: then whatever a call computes and keeps must be there at the next.
     """
@@ -50,12 +52,22 @@ class NeuronLayer:
     steps: int = -1
     delay: int = 0
     unlimited: bool = False
+    in_steps: Optional["InSteps"] = None
     rest: Optional[Dict[str, float]] = None
 
     @property
     def signed(self):
         """Whether its spikes may be negative."""
         return getattr(self.node, "signed", False)
+
+
+class InSteps(NamedTuple):
+    """What a module that starts anew at every call makes of its steps. values: function of the module and what it
+    reads that gives the values of all steps. end: function of these that gives what forward gives; it is followed
+    as the network's own code is."""
+
+    values: Callable
+    end: Callable
 
 
 class Call(NamedTuple):
@@ -130,6 +142,8 @@ class Rules:
             raise Refused(f"computes in {name_of_type(x.dtype)}, as what it reads, and rounds what a model does "
                           "not; convert what it reads to float32, x.float()")
         taken = Taken(module, cls, layer, x, slots, before, tensors_in(out))
+        if layer.in_steps is not None:
+            return _record_in_steps(trace, taken, out)
         if layer.node.integrates():
             _record_neurons(trace, taken)
         else:
@@ -165,11 +179,29 @@ class Taken(NamedTuple):
         return self.outputs[self.layer.output]
 
 
+def _record_in_steps(trace, taken, out):
+    """Record the steps behind what a module gave, `out`, and return that as made of them."""
+    module, (values_of, end) = taken.module, taken.layer.in_steps
+    if any(trace.nodes[number].settings["module"] is module for number in trace.calls):
+        raise Refused("is called again, and starts anew at every call; give it all steps in one call, and each "
+                      "place one of its own")
+    inside = trace.graph.add(Operation("state", (1,)), ("state", id(module)))
+    with trace.within(inside):
+        values = values_of(module, taken.x)
+    _record_neurons(trace, taken._replace(outputs=[values]))
+    ended = end(values)
+    with trace.within(inside):
+        same = all(map(torch.equal, tensors_in(ended), tensors_in(out)))
+    if not same:
+        raise Refused(f"gives something else than {type(module).__name__} is known to make of its steps; register "
+                      "a rule for it, eventsim.from_torch.register")
+    return ended
+
+
 def _record_stateless(trace, taken):
     value, module, layer = taken.value, taken.module, taken.layer
     n_axes = leading_axes(trace, trace.places.of(taken.x))
-    [part] = _whole(trace, taken.x, n_axes)
-    emit(trace, "module", value.shape[n_axes:], [part],
+    emit(trace, "module", value.shape[n_axes:], [_whole(trace, taken.x, n_axes)],
          {"layer": layer, "name": trace.name_of(module), "class": type(module).__name__,
           "module": id(module), "current": layer.node.gives("spikes") == "current"}, value)
 
@@ -202,13 +234,12 @@ def as_layer(rule, module, x) -> NeuronLayer:
 
 
 def _whole(trace, x, n_axes):
-    """Return [(node, rows)] of a block that holds all elements of one node in their own order; else refuse it."""
+    """Return (node, rows) of a block that holds all elements of one node in their own order; else refuse it."""
     parts = trace.places.parts(x, n_axes)
-    width = int(np.prod(x.shape[n_axes:], dtype=np.int64))
-    if len(parts) != 1 or len(parts[0].columns) != width or (parts[0].elements != np.arange(width)).any() \
-            or trace.nodes[parts[0].node].size != width:
-        raise Refused("reads several layers joined, a part of a layer, or one in another order")
-    return [(parts[0].node, parts[0].rows)]
+    if not is_whole(trace, parts, int(np.prod(x.shape[n_axes:], dtype=np.int64))):
+        raise Refused("reads several layers joined, a part of a layer, or one in another order; give it all of "
+                      "one layer in its own order, or put neurons before it")
+    return parts[0].node, parts[0].rows
 
 
 def _record_neurons(trace, taken):
@@ -258,10 +289,10 @@ def _constant_of(x, layer):
 
 def _through(trace, synapses, x, n_axes):
     """What a module's own input weights make of what it reads."""
-    [(node, rows)] = _whole(trace, x, n_axes)
     weight = synapses.weight
     out = torch.zeros(*x.shape[:n_axes], len(weight), dtype=torch.float64)
-    emit(trace, "linear", (len(weight),), [(node, rows)], {"weight": weight, "bias": synapses.bias}, out)
+    emit(trace, "linear", (len(weight),), [node_of(trace, x, n_axes)],
+         {"weight": weight, "bias": synapses.bias}, out)
     return out
 
 
@@ -345,7 +376,7 @@ def _refuse_changed(first, now):
 
 def _source_of(trace, x, axes, steps):
     """What neurons read; x: rows of steps and samples as `axes` says."""
-    [(number, rows)] = _whole(trace, x, len(axes))
+    number, rows = node_of(trace, x, len(axes))
     n, still = trace.samples, trace.nodes[number].still
     if trace.nodes[number].kind == "steps":
         raise Refused(f"reads a sum over steps; {SUM_OF_STEPS}")

@@ -31,7 +31,8 @@ class Part(NamedTuple):
     """Columns of a block that one node computed.
 
     node: its number. columns: int64 (F,), which columns of the block. elements: int64 (F,), which elements
-    of the node they are. rows: int64 (R,), the node's row of each row of the block.
+    of the node they are. rows: int64 (R,), the node's row of each row of the block; below 0 of zeros that stand
+    for steps before the first.
     """
 
     node: int
@@ -47,11 +48,13 @@ class Mixed(Exception):
 class Places:
     """The places of all tensors that depend on the network's input.
 
-    nodes: list of the nodes by number; each has `size` (elements).
+    nodes: list of the nodes by number; each has `size` (elements) and `still`. samples: N.
+    delayed: numbers of the nodes that were read with zeros in place of steps before the first.
     """
 
-    def __init__(self, nodes):
-        self._nodes = nodes
+    def __init__(self, nodes, samples):
+        self._nodes, self._samples = nodes, samples
+        self.delayed = set()
         self._known = {}  # address of a storage -> (weak reference, _Run or int64 tensor)
 
     def _entry(self, tensor):
@@ -130,26 +133,51 @@ class Places:
         """The tensor as a block of so many rows, whatever its axes, split as by `parts`."""
         return self._split(self.of(tensor).reshape(n_rows, -1).numpy())
 
+    def split(self, places, n_axes) -> List[Part]:
+        """Places themselves as a block of rows, their first `n_axes` axes, split as by `parts`."""
+        return self._split(places.reshape(int(np.prod(places.shape[:n_axes], dtype=np.int64)), -1).numpy())
+
     def _split(self, places):
         if (places == CONSTANT).any():
-            raise Mixed("numbers that the network computed, beside constants")
+            raise Mixed("numbers that the network computed, beside constants; give these with the samples, as "
+                        "more of x, or put them into a bias")
         nodes = np.where(places < 0, -1, places >> BITS)
-        if (nodes != nodes[:1]).any():
+        of_columns = nodes.max(0, initial=-1)
+        if ((nodes != of_columns) & (nodes >= 0)).any():
             raise Mixed("numbers of several layers in one column")
         parts = []
-        for node in np.unique(nodes[0]):
+        for node in np.unique(of_columns):
             if node < 0:
                 continue
-            columns = np.flatnonzero(nodes[0] == node)
-            local, size = places[:, columns] & MASK, self._nodes[node].size
+            columns = np.flatnonzero(of_columns == node)
+            given = nodes[:, columns[0]] >= 0
+            if ((nodes[:, columns] >= 0) != given[:, None]).any():
+                raise Mixed("a part of a layer late and another not; give each part weights of its own, fc1(a) + "
+                            "fc2(b)")
+            local, size = places[given][:, columns] & MASK, self._nodes[node].size
             rows, elements = local // size, local % size
             if (rows != rows[:, :1]).any():
                 raise Mixed("several steps or samples in one row")
             if (elements != elements[:1]).any():
                 raise Mixed("one axis of a map alone (several parts of a sample in turn): Flatten the map before, "
                             "or use a convolution")
-            parts.append(Part(int(node), columns, elements[0], rows[:, 0]))
+            rows = rows[:, 0] if given.all() else self._delayed_rows(int(node), given, rows[:, 0])
+            parts.append(Part(int(node), columns, elements[0], rows))
         return parts
+
+    def _delayed_rows(self, node, given, rows):
+        """Return the rows of a block of all steps, in which zeros stand for steps before the first. given: which
+        rows of the block a node computed. rows: of the node, these. Raises Mixed where the zeros are others."""
+        n, n_steps = self._samples, len(given) // self._samples
+        order = np.arange(n_steps * n)
+        for steps, samples in ((order // n, order % n), (order % max(n_steps, 1), order // max(n_steps, 1))):
+            delay = n_steps - len(rows) // n
+            all_rows = (steps - delay) * n + samples
+            if not self._nodes[node].still and len(order) == len(given) and (given == (all_rows >= 0)).all() \
+                    and (all_rows[given] == rows).all():
+                self.delayed.add(node)
+                return all_rows
+        raise Mixed("a layer's numbers in some rows and zeros in others that are no steps before the first")
 
 
 def _length(tensor):

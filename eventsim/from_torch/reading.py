@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from eventsim.errors import UnsupportedError
+from eventsim.from_torch.graph import Operand
 from eventsim.from_torch.linear_maps import constants_of, linear_part
 from eventsim.from_torch.operations.rows import gives_current
 
@@ -41,6 +42,14 @@ def ways_of_delay(trace) -> Tuple[bool, ...]:
         if not fits:
             raise UnsupportedError(_text(trace, number, calls))
         ways = fits
+    for number in sorted(trace.places.delayed):
+        n_delays, node = 1, trace.nodes[number]
+        ways = {late for late in ways
+                if not _value(trace.graph, Operand(number, 1), Moment(0, late), {}).abs().max() > EQUAL}
+        if not ways:
+            raise UnsupportedError(node.where.before(
+                "is read late, with zeros before the first step, where a model has what weights give without "
+                "spikes; delay the spikes that they read in place of what they give"))
     return tuple(sorted(ways)) if n_delays else (False,)
 
 

@@ -173,6 +173,12 @@ class _OutputFails(UnsupportedError):
     rank = 0.5
 
 
+class _NoAnswer(UnsupportedError):
+    """The network ran, and nothing that it returned depends on its input, as it may where the way is another."""
+
+    rank = 0.25
+
+
 class _OtherSteps(UnsupportedError):
     """The network ran as the way supposed, for another number of steps."""
 
@@ -232,7 +238,7 @@ def _check_tensors(net, tensors, results, choose):
     """Raise UnsupportedError where what forward returned, or `choose` took of it, has no answer in it."""
     if not tensors or not all(isinstance(tensor, torch.Tensor) for tensor in tensors):
         giver = "output gives" if choose else f"{type(net).__name__} returns"
-        raise UnsupportedError(f"{giver} {type(results[0]).__name__}, in which no tensor depends on its input; "
+        raise _NoAnswer(f"{giver} {type(results[0]).__name__}, in which no tensor depends on its input; "
                                "say with output=... which tensor of what forward returns is the answer")
 
 
@@ -280,7 +286,11 @@ def _watched(module, layer, n, values):
     @functools.wraps(forward)
     def wrapper(*args, **kwargs):
         out = forward(*args, **kwargs)
-        values.append(steps_first(tensors_in(out)[layer.output], layer, n).clone())  # others may change it
+        if layer.in_steps is None:
+            sent = tensors_in(out)[layer.output]
+        else:
+            sent = layer.in_steps.values(module, tensors_in((args, kwargs))[0])
+        values.append(steps_first(sent, layer, n).clone())  # others may change it
         return out
 
     module.__dict__["forward"] = wrapper

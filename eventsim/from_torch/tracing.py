@@ -50,7 +50,7 @@ class Tracing:
     def __init__(self, net, rules, samples):
         self.graph = OperationGraph()
         self.nodes = self.graph.nodes
-        self.places = Places(self.nodes)
+        self.places = Places(self.nodes, samples)
         self.samples, self.rules = samples, rules
         self.refusals, self.counts_steps = [], False
         self.calls = {}  # number of a layer -> list of Call

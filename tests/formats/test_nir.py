@@ -22,7 +22,7 @@ from eventsim import (
 )
 from eventsim.cli import main
 from eventsim.formats.nir import graph as nir_graph, loops, presets
-from nir_files import DEFAULT, PRESETS, TEXT, Reference, chain, conv, lif, write
+from nir_files import BY_KIND, DEFAULT, PRESETS, TEXT, Reference, chain, conv, lif, write
 from small_networks import small_networks
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -340,7 +340,9 @@ def test_answers(tmp_path, last, options):
     nodes, edges = chain((4,), dense(3, 4), *([last] if last else []), out=(3,))
     path = write(tmp_path / "net.nir", nodes, edges)
     x = spikes(2, 10, 4)
-    merged = {**PRESETS.get(options.get("preset"), DEFAULT), **{k: v for k, v in options.items() if k != "preset"}}
+    preset = options.get("preset")
+    merged = {**PRESETS.get(preset, DEFAULT), **BY_KIND.get((preset, last["type"] if last else ""), {}),
+              **{k: v for k, v in options.items() if k != "preset"}}
     expected = np.array([Reference(nodes, edges, **merged).run(sample)["output"] for sample in x])
     for readout, reduced in (("last", expected), ("sum", expected.cumsum(axis=1)),
                              ("mean", expected.cumsum(axis=1) / np.arange(1, 11)[:, None])):

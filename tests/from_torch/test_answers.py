@@ -208,3 +208,65 @@ def test_spikes_that_the_network_changes_in_place_are_those_that_were_sent():
         net.l.reset_mem()
         expected = sum(net(torch.tensor(x[:, t]).float()) for t in range(5)).numpy() / 5
     np.testing.assert_allclose(eventsim.Simulator(model).run(x).output, expected, atol=1e-5)
+
+
+PARTS = {"the first": lambda y: y.sum(0)[:, :3], "every other": lambda y: y[-1][:, ::2],
+         "some, in order": lambda y: y.mean(0)[:, [1, 4, 9]], "every step": lambda y: y[..., 5:],
+         "one": lambda y: y.sum(0)[:, 4]}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_an_answer_that_is_a_part_of_a_layer_is_taken(name):
+    net, _, export = answering(PARTS[name])
+    model = export()
+    for seed, n in ((1, 12), (2, 1), (3, 5)):
+        x = np.random.default_rng(seed).integers(0, 2, (n, 5, 6))
+        expected = net(torch.from_numpy(x).float()).numpy(force=True).reshape(-1, n, *model.shapes[model.output])
+        got = eventsim.Simulator(model, "float64").run(x).output
+        np.testing.assert_allclose(got, expected.mean(0).reshape(got.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("end, reason", [
+    (lambda y: y.sum(0)[:, [4, 1]], "in another order"),
+    (lambda y: y.sum(0)[:, [1, 1]], "cut the rows of the last layer's weights"),
+    (lambda y: torch.stack([y[0, :, 0], y[1, :, 1]], 1), "cut the rows of the last layer's weights")])
+def test_other_parts_are_refused(end, reason):
+    *_, export = answering(end)
+    with pytest.raises(UnsupportedError, match=reason):
+        export()
+
+
+def test_constants_beside_signals_are_refused_with_a_remedy():
+    def joined(current, x):
+        return torch.cat([current[:, 1:], torch.ones(len(current), 1, dtype=current.dtype)], 1)
+
+    *_, export = answering(lambda y: y.sum(0), joined)
+    with pytest.raises(UnsupportedError, match="give these with the samples, as more of x"):
+        export()
+
+
+def test_steps_that_are_constant_are_refused_with_a_remedy():
+    """Called step by step, a network whose delay has given nothing yet returns constants."""
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    from spikingjelly.activation_based import neuron
+    net = nn.Sequential(nn.Linear(6, 8), neuron.IFNode(), layer.Delay(2), nn.Linear(8, 5))
+    x = np.random.default_rng(0).integers(0, 2, (4, 5, 6))
+    with pytest.raises(UnsupportedError, match="returns 3 of 5 steps; .*as nothing has arrived"):
+        eventsim.from_torch(net, x, layout="NT")
+
+
+def test_a_membrane_that_a_module_kept_is_refused_with_a_remedy():
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = nn.Linear(6, 5), neuron.IFNode(step_mode="m", store_v_seq=True)
+
+        def forward(self, x):
+            self.lif(self.fc(x))
+            return self.lif.v_seq[-1]
+
+    x = np.random.default_rng(0).integers(0, 2, (4, 5, 6))
+    with pytest.raises(UnsupportedError, match="without a reset"):
+        eventsim.from_torch(Kept(), x, layout="NT")

@@ -84,6 +84,9 @@ PRESETS = {  # FORMATS: what the simulators do by default
     "spikingjelly": dict(DEFAULT, dt=1e-4, if_input="dt_r", comparison=">=", start="reset"),
 }
 
+# what differs from these: (preset, kind of neurons) -> options
+BY_KIND = {("sinabs", "LI"): dict(integration="impulse"), ("norse", "IF"): dict(start="reset")}
+
 
 class Reference:
     """Runs a flat graph. back: edges over which the value of the step before arrives. options: as in

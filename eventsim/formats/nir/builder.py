@@ -22,6 +22,7 @@ class Builder:
     use it. notes: other assumptions, for the provenance. kinds: name -> what the node gives, such as "spikes".
     passing: node that only hands on its input -> its delay in steps. looping: names of the nodes in loops. scales:
     neuron -> factor on its input. taken_per_channel: parameters whose shape fits the channels and the last axis.
+    without_v_reset: neurons whose v_reset is 0 because the file does not say it.
     uneven: Delays in loops, all of whose neurons take a step more, since some take none.
     Raises FormatError and UnsupportedError, which name the node.
     """
@@ -30,11 +31,14 @@ class Builder:
         self.graph, self.reading = graph, reading
         self.nodes, self.edges = {}, [Edge(*edge) for edge in graph.edges]
         self.used, self.notes, self.taken_per_channel = {"encoding": []}, {}, []
+        self.without_v_reset = []
         self._shapes, self.kinds, self.passing, self.scales = {}, {}, {}, {}
         self.looping = looping(self.edges)
         self._walk()
         if self.taken_per_channel:
             self.notes["assumed to be per channel"] = ", ".join(self.taken_per_channel[:20])
+        if self.without_v_reset:
+            self.notes["assumed v_reset"] = self._of_v_reset()
         self._join()
         self._finish()
         self._time()
@@ -125,6 +129,14 @@ class Builder:
         asked = self.used.setdefault(option, [])
         if node is not None and node not in asked:
             asked.append(node)
+
+    def _of_v_reset(self):
+        """Return in words that the v_reset of some neurons was assumed."""
+        names = self.without_v_reset
+        more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+        reason = ("norse's files do not say it: where it is not 0, write it into the file"
+                  if self.reading.chosen == "norse" else "not in the file")
+        return f"0 of {', '.join(names[:20])}{more} ({reason})"
 
     # ---- edges
 

@@ -205,7 +205,15 @@ def _neuron(builder, name, group, shape):
         builder.use(option, name)
     if "tau_syn" in values and (_may_be_of_norse(values) or _is_given(reading, "cuba_input", name)):
         builder.use("cuba_input", name)
+    if kind in SPIKING and reading.reset == "hard" and _lacks_v_reset(values, reading):
+        builder.without_v_reset.append(name)
     return build_neuron(kind, values, builder.scales.get(name, 1.0), reading, shape)
+
+
+def _lacks_v_reset(values, reading):
+    """Return whether a file does not say to which potential a neuron is reset: norse loses it, and there are zeros
+    in its place."""
+    return "v_reset" not in values or reading.chosen == "norse" and not values["v_reset"].any()
 
 
 def _may_be_of_norse(values):

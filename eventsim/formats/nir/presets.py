@@ -9,11 +9,11 @@ provenance under "assumed <option>".
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from eventsim.formats.options import option, Options, options_of
 from eventsim.model.input import POLARITIES
-from eventsim.model.parameters import MAX_BITS
+from eventsim.model.parameters import MAX_BITS, MOST_STEPS
 
 STORED = "eventsim."  # before the names of options that our writer leaves in a file's metadata
 
@@ -44,7 +44,8 @@ class NirOptions(Options):
     integration: str = _open(
         "euler", "how LI, LIF, CubaLI and CubaLIF become steps: euler; scaled_euler, with thresholds divided by "
         "what scales the input (snntorch); exponential; impulse, which decays by exp(-dt / tau) and adds "
-        "the input as it is (sinabs with norm_input=False; preset sinabs is exponential, its norm_input=True)",
+        "the input as it is (sinabs with norm_input=False; preset sinabs is exponential, but impulse for LI, as "
+        "its layers are by default)",
         choices=("euler", "scaled_euler", "exponential", "impulse"), per_node=True)
     reset: str = _open(
         "hard", "after a spike: hard, to the file's v_reset; zero; soft, minus what was sent "
@@ -84,7 +85,7 @@ class NirOptions(Options):
     coincident: str = option(
         "sum", "events at the same pixel and step: sum (default) or merge", ("sum", "merge"))
     timesteps: Optional[int] = option(
-        None, "steps of a run that is not told (default: none, a run has to be told)", limits=(1, 1 << 24))
+        None, "steps of a run that is not told (default: none, a run has to be told)", limits=(1, MOST_STEPS))
 
 
 @dataclass(frozen=True)
@@ -110,15 +111,20 @@ PRESETS = {
                "bits": 8},
     "spikingjelly": {**OPEN, "dt": 1e-4, "if_input": "dt_r", "comparison": ">=", "start": "reset"},
 }
+# kinds of neurons that a tool computes otherwise by default: preset -> kind -> its options
+BY_KIND = {"sinabs": {"LI": {"integration": "impulse"}},  # ExpLeak, whose norm_input is False, unlike LIF's
+           "norse": {"IF": {"start": "reset"}}}  # IAFCell
 # what networks of a tool differ in and its files do not say
-LOST = {"snntorch": ("reset",), "sinabs": ("bits",), "norse": ("cuba_input",)}
+LOST = {"snntorch": ("reset",), "sinabs": ("bits", "integration"), "norse": ("cuba_input",)}
 _LOST_TEXT = {
     "reset": "snnTorch's files do not say which reset a network has (it writes v_reset = 0 for all): assumed "
              "{value}, its default; to say it, give reset (--reset zero{single}; zero is also what snnTorch's own "
              "import_from_nir makes of every file)",
-    "bits": "sinabs's neurons send any number of spikes a step, and its files do not say how many: assumed bits "
-            "{value}, and more spikes than that holds are cut off (saturated_top_bit in the findings of eventsim "
-            "stats and report); to say it, give bits (--bits 16 for up to 65535, --bits 1 for SingleSpike)",
+    "bits": "sinabs's neurons send any number of spikes a step: assumed bits {value}, and more spikes are cut off "
+            "(saturated_top_bit in eventsim stats and report); to say it, give bits (--bits 16 for up to 65535, "
+            "--bits 1 for SingleSpike)",
+    "integration": "sinabs's files do not say norm_input: assumed integration {value}, its layers' default; to "
+                   "say it, give integration (--integration exponential for True, impulse for False)",
     "cuba_input": "norse's files do not say that a LIFCell adds its input to the current undivided (w_in is 1): "
                   "assumed cuba_input {value}, NIR's; for LIFCells give cuba_input (--cuba-input x); nor do they "
                   "have its v_reset: where it is not 0, write it into the file",
@@ -165,14 +171,22 @@ class Reading(NirOptions):
         return replace(self, **{name: values[node] for name, values in self.own.items() if node in values})
 
     def of_neuron(self, node, kind, recurrent) -> "Reading":
-        """The values for one neuron. snnTorch's resets come a step late, but for one: Leaky, a LIF outside a
-        loop, resets to zero at once. Where nothing resets, nothing comes late, if nobody gave that to it."""
-        values = self.at(node)
+        """The values for one neuron: those of its kind where only the preset decides. snnTorch's resets come a
+        step late, but for one: Leaky, a LIF outside a loop, resets to zero at once. Where nothing resets, nothing
+        comes late, if nobody gave that to it."""
+        of_kind = {name: self._by_kind(name) for name in OPEN if node not in self.own.get(name, ())}
+        values = replace(self.at(node), **{name: of[kind] for name, of in of_kind.items() if kind in of})
         given = self.why["reset_delay"] == "given" or node in self.own.get("reset_delay", ())
         by_preset = self.why["reset_delay"] == "preset snntorch" and not given
         at_once = kind == "LIF" and not recurrent and values.reset in ("zero", "hard")
         no_reset = values.reset == "none" and not given
         return replace(values, reset_delay=0) if by_preset and at_once or no_reset else values
+
+    def _by_kind(self, name) -> Dict[str, object]:
+        """Return kind of neurons -> what the preset has for them in place of its value, where nobody gave any."""
+        if not self.why[name].startswith("preset"):
+            return {}
+        return {kind: values[name] for kind, values in BY_KIND.get(self.chosen, {}).items() if name in values}
 
     def guessed(self, name) -> bool:
         """Whether the value of an option is a default, and neither given, stored nor a preset's."""
@@ -183,24 +197,32 @@ class Reading(NirOptions):
         source = "default, " if self.guessed(name) else ""
         return replace(self, **{name: value}, why={**self.why, name: source + why})
 
-    def assumed(self, names) -> Dict[str, str]:
-        """Provenance of those options that a file needed."""
-        return {f"assumed {name}": self._said(name) for name in names}
+    def assumed(self, used, kinds) -> Dict[str, str]:
+        """Provenance of those options that a file needed. used, kinds: as in `unsaid`."""
+        return {f"assumed {name}": self._said(name, nodes, kinds) for name, nodes in used.items()}
 
-    def _said(self, name):
-        text = f"{_shown(getattr(self, name))} ({self.why[name]})"
+    def _values(self, name, nodes, kinds):
+        """Return in words the values of an option for some nodes, but for those given to single ones."""
+        of_kind = self._by_kind(name)
+        concerned = sorted({kinds[node] for node in nodes} & {*of_kind})
+        others = [f"{_shown(of_kind[kind])} for {kind}" for kind in concerned]
+        return ", ".join((_shown(getattr(self, name)), *others))
+
+    def _said(self, name, nodes, kinds):
+        text = f"{self._values(name, nodes, kinds)} ({self.why[name]})"
         own = ", ".join(f"{_shown(value)} of {node}" for node, value in self.own.get(name, {}).items())
         return f"{own} (given), else {text}" if own else text
 
-    def unsaid(self, used) -> str:
-        """What a file needed and only defaults decide, or a preset whose tool does not write it, in one line;
-        "" where all was given, stored in the file or the preset's own.
+    def unsaid(self, used, kinds) -> List[str]:
+        """What a file needed and only defaults decide, or a preset whose tool does not write it, in one line each;
+        none where all was given, stored in the file or the preset's own.
 
-        used: option -> names of the nodes that it decides for.
+        used: option -> names of the nodes that it decides for. kinds: name of a node -> its kind.
         """
         lost = [name for name in LOST.get(self.chosen, ()) if self.why[name].startswith("preset")]
         names = [name for name in used if name in (*OPEN, *OUTSIDE) and not self._settled(name, used[name])]
-        texts = [_LOST_TEXT[name].format(value=_shown(getattr(self, name)), single=_of_single_nodes(used[name]))
+        texts = [_LOST_TEXT[name].format(value=self._values(name, used[name], kinds),
+                                         single=_of_single_nodes(used[name]))
                 for name in names if name in lost]
         guessed = [name for name in names if self.guessed(name)]
         if guessed:
@@ -208,7 +230,7 @@ class Reading(NirOptions):
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in guessed)
             preset = "" if self.chosen else "a preset (--preset), or "
             texts.append(f"the file leaves open and was assumed: {values}; to say it, give {preset}{flags}")
-        return "; ".join(texts)
+        return texts
 
     def _settled(self, name, nodes):
         return bool(nodes) and set(nodes) <= set(self.own.get(name, ()))

@@ -48,23 +48,24 @@ def read(root, **given) -> Model:
     """Return the Model of a file from its root StoredGroup. given: fields of NirOptions.
 
     Raises FormatError for a file or an option that is wrong, UnsupportedError for what eventsim does not run; both
-    name the file and the node. Warns in one line (EventsimWarning) of what the file leaves open and only defaults
-    decide, of members that are not read, and of numbers that fit two axes.
+    name the file and the node. Warns in one line each (EventsimWarning) of what the file leaves open and only
+    defaults decide, of members that are not read, and of numbers that fit two axes.
     """
     graph = read_graph(root)
     reading = _with_dt_of_r(guarded(root, lambda: Reading.of(given, _stored(root))), graph)
     with np.errstate(all="ignore"):  # what is not finite is refused by the nodes
         built = Builder(graph, reading)
     _check_own(root, reading, built)
+    kinds = {name: raw.kind for name, raw in graph.nodes.items()}
     provenance = {
         "format": f"NIR {root.text('version')}" if "version" in root else "NIR",
-        **reading.assumed(built.used), **built.notes,
+        **reading.assumed(built.used, kinds), **built.notes,
     }
     if graph.not_read:
         provenance["not read"] = ", ".join(graph.not_read[:20])
     model = guarded(root, lambda: Model(built.nodes, built.edges, reading.timesteps, provenance=provenance))
-    for message in (reading.unsaid(built.used), _not_read(root, graph), _per_channel(built.taken_per_channel),
-                    _uneven(built.uneven)):
+    for message in (*reading.unsaid(built.used, kinds), _not_read(root, graph),
+                    _per_channel(built.taken_per_channel), _uneven(built.uneven)):
         if message:
             warn(str(root.error(message)))
     return model

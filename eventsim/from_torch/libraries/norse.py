@@ -1,7 +1,7 @@
 """norse's neurons (1.0 and 1.1).
 
 I jumps by x, v += dt tau_mem_inv (v_leak - v + I), I loses dt tau_syn_inv of itself; a spike where v > v_th,
-then v = v_reset. Membranes start at v_leak, so here they are counted from it.
+then v = v_reset. Membranes start at v_leak, those of IAF at v_reset, so here they are counted from there.
 """
 
 from dataclasses import replace
@@ -49,9 +49,10 @@ def _leaks(module, shape):
     return leaks
 
 
-def _potentials(module, shape):
+def _potentials(module, shape, start="v_leak"):
+    """Threshold and reset. start: name of the parameter at which its membranes start."""
     p = _parameters(module)
-    origin = on_neurons(getattr(p, "v_leak", 0.0), shape, "v_leak")
+    origin = on_neurons(getattr(p, start), shape, start)
     return {"v_threshold": on_neurons(p.v_th, shape, "v_th") - origin,
             "v_reset": on_neurons(p.v_reset, shape, "v_reset") - origin, "reset": "hard", "comparison": ">",
             "output_quantum": 1.0}
@@ -109,4 +110,4 @@ def _box_li(module, x):
 
 def _iaf(module, x):
     axes, shape = _shape(module, x)
-    return NeuronLayer(Neuron(**_potentials(module, shape)), axes, rest={})
+    return NeuronLayer(Neuron(**_potentials(module, shape, start="v_reset")), axes, rest={})

@@ -13,6 +13,8 @@ from eventsim.from_torch.libraries.spiking import comparison_at_threshold
 from eventsim.model.neurons import Alpha, Neuron
 from eventsim.model.synapses import Conv2d, Dense
 
+COMPUTED = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # by the state_function
+MECHANISMS = tuple(COMPUTED.values())  # by the reset_mechanism_val
 REST = dict.fromkeys(("mem", "syn", "syn_exc", "syn_inh", "spk"), 0.0)  # its states start at
 
 
@@ -97,6 +99,7 @@ def _firing(module, shape):
 
 
 def _refuse_unusual(module):
+    _refuse_late_change(module)
     subtracts = module.reset_mechanism == "subtract"
     unusual = [text for text, is_used in (
         ("inhibition=True", module.inhibition),
@@ -105,6 +108,20 @@ def _refuse_unusual(module):
     ) if is_used]
     if unusual:
         raise UnsupportedError(f"{' and '.join(unusual)} has no equal in eventsim")
+
+
+def _refuse_late_change(module):
+    """Refuse a module whose reset_mechanism was changed after it was made, when its state_function was chosen."""
+    mechanism, chosen = module.reset_mechanism, getattr(module, "state_function", None)
+    computed = [COMPUTED.get(getattr(chosen, "__name__", ""), mechanism)]
+    if not getattr(module, "reset_delay", True):
+        computed.append(MECHANISMS[int(module.reset_mechanism_val)])
+    others = [each for each in computed if each != mechanism]
+    if others:
+        raise UnsupportedError(
+            f"its reset_mechanism is {mechanism!r}, but it resets by {others[0]!r}: snnTorch chooses the reset "
+            f"when a module is made. Make it with reset_mechanism={mechanism!r}; or set it back to "
+            f"{computed[0]!r} to take the network as it is")
 
 
 def _recurrent(module, shape):

@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 
-from eventsim.from_torch.operations.maps import channels, in_order, n_channels
+from eventsim.from_torch.operations.joining import as_one, node_of_places
+from eventsim.from_torch.operations.maps import are_all_channels, channels, n_channels
 from eventsim.from_torch.operations.registry import (
     BEFORE, name_of, operation, OWN_NEURONS, reads_samples, Refused,
 )
 from eventsim.from_torch.operations.rows import (
-    add_steps, constant, CURRENTS, emit, gives_current, rows_of,
+    add_steps, constant, CURRENTS, emit, gives_current, place_rows, rows_of,
 )
 from eventsim.from_torch.places import BITS, CONSTANT, MASK, Mixed, ZERO, tensors_in
 from eventsim.from_torch.ranges import stays_within, WholeRange
@@ -39,8 +40,12 @@ def _affine_per_channel(trace, x, settings, out):
     shape = tuple(x.shape[1:])
     parts = trace.places.parts(x, 1)
     blocks = [(part, *channels(trace, part, shape)) for part in parts]
-    if len(blocks) == 1 and in_order(blocks[0][2], n_channels(trace.nodes[parts[0].node])):
-        _affine(trace, parts[0], shape, settings, out)
+    if len(blocks) == 1 and are_all_channels(trace, blocks[0], shape[0]):
+        _affine(trace, (parts[0].node, parts[0].rows), shape, settings, out)
+        return
+    if any(len(there) < n_channels(trace.nodes[part.node]) for part, _, there in blocks) or \
+            sum(len(here) for _, here, _ in blocks) < shape[0]:  # zeros are shifted, too
+        _affine(trace, as_one(trace, parts, shape), shape, settings, out)
         return
     view = (1, -1) + (1,) * (len(shape) - 1)
     scale, shift = (torch.from_numpy(settings[name]).view(view).expand(x.shape) for name in ("scale", "shift"))
@@ -48,18 +53,19 @@ def _affine_per_channel(trace, x, settings, out):
 
 
 def _affine(trace, part, shape, settings, out):
-    node = trace.nodes[part.node]
-    if node.kind == "add" and gives_current(trace.graph, part.node):
+    """The same of all channels of a node. part: (number, rows)."""
+    number, rows = part
+    node = trace.nodes[number]
+    if node.kind == "add" and gives_current(trace.graph, number):
         # scale * (a + b) + shift = (scale * a + shift) + scale * b: a node reads one thing
         pieces = []
         for source in node.sources:
             inner = {"scale": settings["scale"],
                      "shift": settings["shift"] if not pieces else np.zeros_like(settings["shift"])}
-            rows = rows_of(trace, source, part.rows)
-            pieces.append(emit(trace, "affine", shape, [(source.node, rows)], inner))
+            pieces.append(emit(trace, "affine", shape, [(source.node, rows_of(trace, source, rows))], inner))
         emit(trace, "add", shape, pieces, {}, out)
         return
-    emit(trace, "affine", shape, [(part.node, part.rows)], settings, out)
+    emit(trace, "affine", shape, [part], settings, out)
 
 
 @operation("mul")
@@ -273,16 +279,50 @@ def _sum(trace, a, b, factor, out):
         elementwise(trace, b, factor, 0, scaled)
         b = scaled
     first, second = (trace.places.of(v).expand(out.shape) for v in (a, b))
+    if ((first == ZERO) != (second == ZERO)).any() and _sum_of_nodes(trace, first, second, out):
+        return
     result = torch.where(first == ZERO, second, torch.where(second == ZERO, first, CONSTANT))
     are_signals = (first >= 0) & (second >= 0)
     if ((result == CONSTANT) & ~are_signals).any():
-        raise Mixed("numbers that the network computed, beside constants")
+        raise Mixed("numbers that the network computed, beside constants; give these with the samples, as more of "
+                    "x, or put them into a bias")
     nodes = torch.stack([first[are_signals] >> BITS, second[are_signals] >> BITS])
     pairs = np.unique(nodes.numpy(), axis=1).T if are_signals.any() else []
-    for m, n in map(tuple, pairs):
-        where = are_signals & (first >> BITS == int(m)) & (second >> BITS == int(n))
-        result[where] = _added(trace, int(m), int(n), first[where] & MASK, second[where] & MASK)
+    try:
+        for m, n in map(tuple, pairs):
+            where = are_signals & (first >> BITS == int(m)) & (second >> BITS == int(n))
+            result[where] = _added(trace, int(m), int(n), first[where] & MASK, second[where] & MASK)
+    except _OtherOrder:
+        if not _sum_of_nodes(trace, first, second, out, is_weighed=True):
+            raise
+        return
     trace.places.write(out, result)
+
+
+class _OtherOrder(Refused):
+    """A sum of numbers that their nodes have in different orders."""
+
+
+def _sum_of_nodes(trace, first, second, out, is_weighed=False):
+    """Add the sum of two blocks of places, each made one node with zeros where it has none; return whether it was.
+
+    is_weighed: whether parts of spikes may be weighed by ones for that; else a sum with currents alone may.
+    """
+    is_weighed = is_weighed or any(gives_current(trace.graph, int(number)) for places in (first, second)
+                     for number in torch.unique(places[places >= 0] >> BITS))
+    if not (first >= 0).any() or not (second >= 0).any():
+        return False
+    try:
+        if not is_weighed and not all(_are_whole(trace, places) for places in (first, second)):
+            return False
+        parts = [node_of_places(trace, places) for places in (first, second)]
+        if len(parts[0][1]) != len(parts[1][1]):
+            return False
+        number, rows = _summed(trace, *parts)
+    except (Mixed, Refused):
+        return False
+    place_rows(trace, out, number, rows)
+    return True
 
 
 def _added(trace, m, n, first, second):
@@ -292,23 +332,38 @@ def _added(trace, m, n, first, second):
         if node.kind == "refused":
             return trace.graph.first_place(number) + local * 0
     if a.size != b.size or ((first % a.size) != (second % b.size)).any():
-        raise Refused("adds maps whose elements are in another order, or broadcasts one over the other")
+        raise _OtherOrder("adds maps whose elements are in another order, or broadcasts one over the other; add "
+                          "what synapses make of each, fc1(a) + fc2(b)")
     pairs, back = np.unique(np.stack([(first // a.size).numpy(), (second // b.size).numpy()]), axis=1,
                             return_inverse=True)
-    rows_a, rows_b = pairs
+    number, rows = _summed(trace, (m, pairs[0]), (n, pairs[1]))
+    return trace.graph.first_place(number) + torch.from_numpy(rows[back.reshape(-1)]) * a.size + first % a.size
+
+
+def _summed(trace, first, second):
+    """Add the sum of rows of two nodes, element by element, and return (number, rows). first, second: the same."""
+    (m, rows_a), (n, rows_b) = first, second
+    a, b = trace.nodes[m], trace.nodes[n]
     if m == n or "steps" in (a.kind, b.kind):
         summed = _steps_of(trace, m, n, rows_a, rows_b)
         if summed is not None:
-            return trace.graph.first_place(summed) + (first // a.size % trace.samples) * a.size + first % a.size
+            return summed, rows_a % trace.samples
     if m == n and (rows_a == rows_b).all():
-        number, _ = emit(trace, "affine", a.shape, [(m, rows_a)],
-                         {"scale": np.full(a.shape[0], 2.0), "shift": np.zeros(a.shape[0])})
-        return trace.graph.first_place(number) + first
+        return emit(trace, "affine", a.shape, [first],
+                    {"scale": np.full(a.shape[0], 2.0), "shift": np.zeros(a.shape[0])})
     if not (gives_current(trace.graph, m) or gives_current(trace.graph, n)):
         _refuse_scaled(a, b, (rows_a // trace.samples != rows_b // trace.samples).any())
     shape = a.shape if len(a.shape) >= len(b.shape) else b.shape
-    number, rows = emit(trace, "add", shape, _flat_sources(trace, [(m, rows_a), (n, rows_b)]), {})
-    return trace.graph.first_place(number) + torch.from_numpy(rows[back.reshape(-1)]) * a.size + first % a.size
+    return emit(trace, "add", shape, _flat_sources(trace, [first, second]), {})
+
+
+def _are_whole(trace, places):
+    """Whether each row of a block is all of one node in its own order, or a step before the first."""
+    number, computed = int(places.max()) >> BITS, places[places >= 0]
+    size = trace.nodes[number].size
+    return places.numel() % size == 0 and bool(
+        (computed >> BITS == number).all()
+        and ((computed & MASK) % size == torch.arange(len(computed)) % size).all())
 
 
 def _refuse_scaled(a, b, other_steps):

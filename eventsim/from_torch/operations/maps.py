@@ -31,9 +31,9 @@ def _convolution(trace, func, args, kwargs, out):
         write_out(trace, func, args, kwargs, out)
         return
     n_source = [n_channels(trace.nodes[part.node]) for part, _, _ in parts]
-    plain = len(parts) == 1 and in_order(parts[0][2], n_source[0])
+    plain = len(parts) == 1 and are_all_channels(trace, parts[0], x.shape[1])
     if not plain and groups > 1:
-        weight, groups = _ungrouped(weight, groups), 1
+        weight, groups = ungrouped(weight, groups), 1
     weights = []
     for (part, here, there), n in zip(parts, n_source):
         if plain:
@@ -128,7 +128,14 @@ def in_order(numbers, n):
     return len(numbers) == n and (numbers == np.arange(n)).all()
 
 
-def _ungrouped(weight, groups):
+def are_all_channels(trace, block, n):
+    """Whether a part of a map of `n` channels is all channels of its node, in order, and fills the map. block: the
+    part and its `channels`."""
+    part, _, there = block
+    return n == n_channels(trace.nodes[part.node]) and in_order(there, n)
+
+
+def ungrouped(weight, groups):
     """The same convolution with one group: zeros where groups do not mix."""
     n_out, per_group = weight.shape[0] // groups, weight.shape[1]
     dense = np.zeros((weight.shape[0], per_group * groups, *weight.shape[2:]))
@@ -294,12 +301,12 @@ def channelwise(trace, kind, x, settings, out):
         settings = {name: value[1:] if isinstance(value, tuple) else value for name, value in settings.items()}
         x, shape = x.squeeze(2), (shape[0], shape[2])  # torch pools sequences as maps of one row
     blocks = [(part, *channels(trace, part, tuple(x.shape[1:]))) for part in parts]
-    if len(blocks) == 1 and in_order(blocks[0][2], n_channels(trace.nodes[parts[0].node])):
+    if len(blocks) == 1 and are_all_channels(trace, blocks[0], shape[0]):
         _emit_channelwise(trace, kind, shape, (parts[0].node, parts[0].rows), settings, out)
         return
     places = torch.full(out.shape, ZERO, dtype=torch.int64)
     for part, here, there in blocks:
-        node_shape = (trace.nodes[part.node].shape[0], *shape[1:])
+        node_shape = (n_channels(trace.nodes[part.node]), *shape[1:])
         number, rows = _emit_channelwise(trace, kind, node_shape, (part.node, part.rows), settings)
         all_places = trace.graph.first_place(number) + torch.from_numpy(rows).view(-1, *[1] * len(node_shape)) * \
             int(np.prod(node_shape)) + torch.arange(int(np.prod(node_shape))).view(node_shape)

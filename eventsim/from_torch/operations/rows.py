@@ -32,7 +32,10 @@ def aligned(trace, parts):
         if (delays != delays[0]).any():
             raise Mixed("steps that are apart by more in some places than in others")
         sources.append(Operand(node, int(delays[0])))
-    return now * n + samples[0], tuple(sources)
+    early = max(0, -int(now.min(initial=0)))  # zeros before the first step: the result is that of a delay
+    sources = [source if trace.nodes[source.node].still else source._replace(delay=source.delay + early)
+               for source in sources]
+    return (now + early) * n + samples[0], tuple(sources)
 
 
 def emit(trace, kind, shape, parts, settings, out=None):
@@ -110,7 +113,8 @@ def leading_axes(trace, places):
         rows = places.reshape(int(np.prod(places.shape[:leading])), -1)
         sizes = torch.tensor([node.size for node in trace.nodes])[rows.clamp(min=0) >> BITS]
         row = (rows & MASK) // sizes
-        if (row == row[:, :1]).all():
+        row_of_all = torch.where(rows >= 0, row, -1).amax(1, keepdim=True)
+        if ((row == row_of_all) | (rows < 0)).all():
             return leading
     raise Mixed("several steps or samples in one row")
 
