@@ -278,21 +278,26 @@ def _batch_norm(units, name):
     node, value = units.model.nodes[name], units.source(name)
     factor = (node.weight * node.scale) / np.sqrt(node.running_var + node.eps)
     if not isinstance(value, Current):
-        return [
-            replace(
-                train,
-                scale=train.scale * factor,
-                offset=((0 if train.offset is None else train.offset) - node.running_mean) * factor
-                + node.bias,
-            )
-            for train in value
-        ]
+        return [_normalised_train(units, name, train, factor) for train in value]
     shift = node.bias - node.running_mean * factor
     if factor.size != value.shape[0]:
         raise units.refusal(name, "normalises a flattened current; put it before the Flatten")
     _refuse_attention(units, name, value)
     scaled = value.scaled(factor)
     return replace(scaled, terms=scaled.terms + [Term(shift[:, None, None])])
+
+
+def _normalised_train(units, name, train, factor):
+    """Return a train behind a BatchNorm, whose own shift acts from the first step on: a delay before it gives it
+    nothing, which is 0, to normalise."""
+    node = units.model.nodes[name]
+    before = 0 if train.offset is None else train.offset
+    offset = (before - node.running_mean) * factor + node.bias
+    if not np.any(before):
+        return replace(train, scale=train.scale * factor, offset=offset, offset_step=0)
+    if train.offset_step and (node.bias - node.running_mean * factor).any():
+        raise units.refusal(name, f"shifts {SHIFTED} that a delay brings late; put the delay behind it")
+    return replace(train, scale=train.scale * factor, offset=offset)
 
 
 def _refuse_attention(units, name, current):

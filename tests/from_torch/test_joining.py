@@ -272,3 +272,26 @@ def test_late_sums_that_weights_read_are_refused():
     net.middle = nn.Linear(5, 5)
     with pytest.raises(UnsupportedError, match="reads weighted sums late"):
         proved(net, 12)
+
+
+# ---- late sums
+
+
+def test_a_cut_of_a_late_sum():
+    def run(net, x):
+        a = all_steps(net.lif, net.fc(x))
+        return all_steps(net.end, (net.last(a) + late(net.other(a)))[..., 1:4]).sum(0)
+
+    proved(Net(run, fc=nn.Linear(12, 16), lif=neurons(), last=nn.Linear(16, 5, bias=False),
+               other=nn.Linear(16, 5, bias=False), end=neurons()), 12)
+
+
+def test_late_currents_beside_others_keep_their_bias_late():
+    """Before the first step a late sum is 0, not its bias: a copy of its weights would give that."""
+    def run(net, x):
+        a = all_steps(net.lif, net.fc(x))
+        return all_steps(net.end, torch.cat([net.other(a), late(net.last(a))], 2)).sum(0)
+
+    net = Net(run, fc=nn.Linear(12, 16), lif=neurons(), last=nn.Linear(16, 5), other=nn.Linear(16, 5, bias=False),
+              end=neurons())
+    proved(net, 12)

@@ -284,14 +284,15 @@ class Folded:
             terms.append(Term(0, node.bias - node.running_mean * g, False))
             return Current([path.scaled(g) for path in value.paths], terms)
         g, mean, bias = (per_neuron(v, shape) for v in (g, node.running_mean, node.bias))
-        return [
-            replace(
-                train,
-                scale=train.scale * g,
-                offset=((0.0 if train.offset is None else train.offset) - mean) * g + bias,
-            )
-            for train in value
-        ]
+        normalised = []
+        for train in value:
+            has_own = train.offset is not None and bool(train.offset.any())
+            if has_own and train.first > 0 and (bias - mean * g).any():
+                self._unsupported(name, "a shift of its own over a late offset")
+            offset = ((train.offset if has_own else 0.0) - mean) * g + bias
+            normalised.append(replace(
+                train, scale=train.scale * g, offset=offset, first=train.first if has_own else 0))
+        return normalised
 
     # ---- nodes that weigh
 

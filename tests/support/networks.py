@@ -707,7 +707,7 @@ def _image_offset_pools(rng):
         MaxPool(3, 2, 1, True),
         Conv2d(_weight(rng, 3, 4, 2, 2)),
         Neuron(),
-        delays={1: 1, 4: 2},
+        delays={4: 3},
     )
 
 

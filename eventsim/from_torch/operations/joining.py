@@ -47,13 +47,13 @@ def is_whole(trace, parts, width):
 
 def _placed(trace, part, shape):
     """Return [(number, rows)] of nodes of a shape whose sum has a part where it is, and zeros elsewhere."""
-    node = trace.nodes[part.node]
-    if node.kind == "add" and gives_current(trace.graph, part.node):
+    node, late = trace.nodes[part.node], _is_late(part.rows)
+    if node.kind == "add" and gives_current(trace.graph, part.node) and not late:
         summands = [part._replace(node=source.node, rows=rows_of(trace, source, part.rows))
                     for source in node.sources]
         return [piece for summand in summands for piece in _placed(trace, summand, shape)]
     width = int(np.prod(shape, dtype=np.int64))
-    if node.kind == "linear":
+    if node.kind == "linear" and not late:
         settings = _moved(node.settings, part.columns, part.elements, width)
         return [_in_place_of(trace, node, part.rows, (width,), settings)]
     grid = _grid_of(node, part, shape)
@@ -66,6 +66,12 @@ def _placed(trace, part, shape):
     weight = np.zeros((width, node.size))
     weight[part.columns, part.elements] = 1
     return [emit(trace, "linear", (width,), [(part.node, part.rows)], {"weight": weight, "bias": None})]
+
+
+def _is_late(rows):
+    """Whether rows begin with zeros that stand for steps before the first. A copy of what a node does would give
+    its constants there, too: only what the node gives is read late."""
+    return bool((rows < 0).any())
 
 
 def _moved(settings, here, there, n):
@@ -144,11 +150,12 @@ def _of_channels(trace, number, rows, grid, n):
     reads, down to the weights."""
     node = trace.nodes[number]
     shape = (n, *node.settings.get("shape", node.shape)[1:])
-    if node.kind == "convolution":
+    late = _is_late(rows)
+    if node.kind == "convolution" and not late:
         settings = _moved({**node.settings, "weight": ungrouped(node.settings["weight"], node.settings["groups"]),
                            "groups": 1}, grid.here, grid.there, n)
         return _in_place_of(trace, node, rows, shape, settings)
-    if gives_current(trace.graph, number) and _is_alike(node):
+    if gives_current(trace.graph, number) and _is_alike(node) and not late:
         [source] = node.sources
         inner = _of_channels(trace, source.node, rows_of(trace, source, rows), grid, n)
         settings = _moved(node.settings, grid.here, grid.there, n) if node.kind == "affine" else node.settings
