@@ -295,3 +295,23 @@ def test_late_currents_beside_others_keep_their_bias_late():
     net = Net(run, fc=nn.Linear(12, 16), lif=neurons(), last=nn.Linear(16, 5), other=nn.Linear(16, 5, bias=False),
               end=neurons())
     proved(net, 12)
+
+
+# ---- what the samples of an export do not show
+
+
+def test_a_clamp_at_0_that_the_samples_do_not_reach():
+    net = Net(stepped(lambda net, x: net.lif(net.fc(x).clamp(min=0))), fc=nn.Linear(3, 2),
+              lif=neurons(threshold=1.0))
+    net.fc.weight.data[:], net.fc.bias.data[:] = 0.75, -0.5
+    x = events(5, 4, 3)
+    x[:, :, 0] = 1
+    with pytest.raises(UnsupportedError, match="does 'clamp'"):
+        eventsim.from_torch(net, x, layout="TN")
+
+
+def test_a_division_that_rounds_where_the_samples_are_even():
+    net = Net(stepped(lambda net, x: net.lif(net.fc(torch.div(x, 2, rounding_mode="floor")))),
+              fc=nn.Linear(3, 2), lif=neurons())
+    with pytest.raises(UnsupportedError, match="divides and rounds"):
+        eventsim.from_torch(net, 2 * events(5, 4, 3), layout="TN")
