@@ -1,7 +1,8 @@
 """Independence: whether a network gives the same for a sample with whatever others, and in whatever type, it runs.
 
 Tracing shows which sample a number comes from. It does not show what depends on the number of samples, nor what
-mixes samples where there is one alone: these show when one more sample runs that differs from the first.
+mixes samples where there is one alone: these show when one more sample runs that differs from the first, and when
+the first runs alone.
 """
 
 import torch
@@ -28,7 +29,8 @@ def depends_on_its_type(net) -> str:
 
 
 def depends_on_the_batch(net, rules, samples, traced, choose) -> str:
-    """Run a network with one sample more; raise UnsupportedError where it then says something else of the others.
+    """Run a network with one sample more, and with the first alone; raise UnsupportedError where it then says
+    something else of the others.
 
     choose: the `output` of `from_torch`. Returns a warning where the network does not run with one more, else "".
     """
@@ -44,12 +46,17 @@ def depends_on_the_batch(net, rules, samples, traced, choose) -> str:
         except Exception as error:  # the user's own code may raise anything
             unknown = f"it raises {error_line(error)}"
             continue
-        if not all(_says_the_same(alone, ran, kept, dtype) for kept, ran in together):
+        first, others = _of_the_first(run, samples.values), None
+        if not all(_says_the_same(alone, ran, kept, dtype, n + 1) for kept, ran in together):
+            others = n + 1, n
+        elif first is not None and not _says_the_same(first, alone, [0], dtype, n):
+            others = n, 1
+        if others:
             if not _repeats(alone, run(samples.values), dtype):
                 raise UnsupportedError(f"{type(net).__name__} computes otherwise when it runs again with the same "
                                        "samples: it takes random numbers, or keeps something from run to run "
                                        "outside of its modules; leave that out")
-            raise UnsupportedError(_text(net, n, traced.timesteps))
+            raise UnsupportedError(_text(net, *others, traced.timesteps))
         if all(_has_answers(alone, ran, kept) for kept, ran in together):
             return ""
         unknown = "its answer then has another shape"
@@ -89,15 +96,23 @@ def _turns_with(ran, flipped, n_rows, dtype):
                for given in zip(ran, flipped) for tensor, other in zip(*given))
 
 
-def _text(net, n, timesteps):
+def _text(net, many, few, timesteps):
     remedy = "leave that out (such as x.mean(0), x.shape[0] or len(x) in its arithmetic)"
     for name, module in net.named_modules():
         if isinstance(getattr(module, "num_timesteps", None), int) and getattr(module, "batch_size", -1) > 0:
             remedy = (f"{name!r} ({type(module).__name__}) has batch_size={module.batch_size} and takes more "
                       f"samples as more steps: make it, and those like it, with num_timesteps={timesteps} instead")
             break
-    return (f"{type(net).__name__} computes otherwise for {n + 1} samples than for {n}: what it says of a sample "
+    return (f"{type(net).__name__} computes otherwise for {many} samples than for {few}: what it says of a sample "
             f"depends on the others, or on how many there are; {remedy}")
+
+
+def _of_the_first(run, values):
+    """Return what a run of the first sample alone gives; None where it is alone anyway, or does not run so."""
+    try:
+        return run(values[:1]) if len(values) > 1 else None
+    except Exception:  # the user's own code may raise anything
+        return None
 
 
 def _with_another(samples, place):
@@ -110,11 +125,12 @@ def _kept(n, place):
     return [i for i in range(n + 1) if i != place]
 
 
-def _says_the_same(alone, together, kept, dtype):
-    """Whether a run (see `_ran`) gives in its layers and answers what another gives for the samples `kept`."""
+def _says_the_same(alone, together, kept, dtype, n):
+    """Whether a run (see `_ran`) gives in its layers and answers what another, of n samples, gives for those that
+    are `kept`."""
     (sent, few), (sent_together, many) = alone, together
-    layers = [_same_samples(*pair, kept, axis=1) for pair in zip(sent, sent_together)]
-    answers = filter(None, (_same_samples(*pair, kept) for pair in zip(few, many)))
+    layers = [_same_samples(*pair, kept, n, axis=1) for pair in zip(sent, sent_together)]
+    answers = filter(None, (_same_samples(*pair, kept, n) for pair in zip(few, many)))
     return all(layers) and all(any(_close(*pair, dtype) for pair in pairs) for pairs in (*layers, *answers))
 
 
@@ -127,7 +143,7 @@ def _repeats(before, now, dtype):
 def _has_answers(alone, together, kept):
     """Whether all answers of a run can be compared with those for the samples `kept` of another."""
     few, many = alone[1], together[1]
-    return len(few) == len(many) and all(_same_samples(*pair, kept) for pair in zip(few, many))
+    return len(few) == len(many) and all(_same_samples(*pair, kept, len(kept) + 1) for pair in zip(few, many))
 
 
 def _ran(net, rules, values, traced, choose):
@@ -141,8 +157,8 @@ def _ran(net, rules, values, traced, choose):
         return list(ran.sent.values()), [call[i] for call, chosen in zip(tensors, traced.chosen) for i in chosen]
 
 
-def _same_samples(few, many, kept, axis=None):
-    """Return [(numbers of samples, those of the samples `kept` of more that may be the same)].
+def _same_samples(few, many, kept, n_many, axis=None):
+    """Return [(numbers of samples, those of the samples `kept` of n_many that may be the same)].
 
     Along an axis that holds many numbers of each sample, the samples may be the outer or the inner index. axis:
     the one of the samples, None: any. Empty where the shapes do not fit.
@@ -154,11 +170,11 @@ def _same_samples(few, many, kept, axis=None):
     if not axes:
         return [(few, many)]
     [axis] = axes
-    if few.shape[axis] % n or few.shape[axis] // n * (n + 1) != many.shape[axis]:
+    if few.shape[axis] % n or few.shape[axis] // n * n_many != many.shape[axis]:
         return []
     k = few.shape[axis] // n
-    first = many.unflatten(axis, (n + 1, k)).index_select(axis, kept).flatten(axis, axis + 1)
-    last = many.unflatten(axis, (k, n + 1)).index_select(axis + 1, kept).flatten(axis, axis + 1)
+    first = many.unflatten(axis, (n_many, k)).index_select(axis, kept).flatten(axis, axis + 1)
+    last = many.unflatten(axis, (k, n_many)).index_select(axis + 1, kept).flatten(axis, axis + 1)
     return [(few, first), (few, last)]
 
 

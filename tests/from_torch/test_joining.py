@@ -315,3 +315,11 @@ def test_a_division_that_rounds_where_the_samples_are_even():
               fc=nn.Linear(3, 2), lif=neurons())
     with pytest.raises(UnsupportedError, match="divides and rounds"):
         eventsim.from_torch(net, 2 * events(5, 4, 3), layout="TN")
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_a_delay_by_the_number_of_samples(n):
+    """With as many samples as steps, or more, nothing is left of what is late; with fewer there is."""
+    net = delaying(lambda net, a: net.last(a) + net.other(late(a, a.shape[1])))
+    with pytest.raises(UnsupportedError, match="depends on the others, or on how many there are"):
+        eventsim.from_torch(net.eval(), events(4, n, 12), layout="TN")
